@@ -1,0 +1,266 @@
+"""Long short-term memory: the forward pass, and backpropagation through time written out by hand.
+
+For t = 0 … T−1, with (h[0], c[0]) = (h0, c0) the initial state:
+
+    (1)  a_t    = x_t Wx + b                              (B,4H)  for all t in one product, blocks in the order i f o g
+    (2)  a_t   += h[t] Wh                                 (B,4H)
+    (3)  i, f, o = σ(a_t[i]), σ(a_t[f]), σ(a_t[o])        (B,H) each: input, forget and output gate
+         g       = tanh(a_t[g])                           (B,H)       the candidate
+    (4)  c[t+1] = f ∘ c[t] + i ∘ g                        (B,H)
+    (5)  tanh_c = tanh(c[t+1])                            (B,H)
+    (6)  h[t+1] = o ∘ tanh_c                              (B,H)   the output of step t
+
+Backward, for t = T−1 … 0. Two gradients flow through time, dh (of h[t+1]) and dc (of c[t+1]); they start from dhT and
+dcT, the upstreams of the final state. Every equation below is the reverse of the one whose number it bears:
+
+         dh    += dh_out[t]                               h[t+1] is an output and the state of step t+1
+    (6)  do     = dh ∘ tanh_c
+    (5)  dc    += dh ∘ o ∘ (1 − tanh_c²)
+    (4)  di = dc ∘ g     df = dc ∘ c[t]     dg = dc ∘ i     and on to step t−1:  dc ← dc ∘ f
+    (3)  da_t   = [di ∘ i(1−i),  df ∘ f(1−f),  do ∘ o(1−o),  dg ∘ (1−g²)]
+    (2)  dh     = da_t Whᵀ      on to step t−1            dWh = Σ_t h[t]ᵀ da_t      t = 0 counts: it brings in h0
+    (1)  dx_t   = da_t Wxᵀ      dWx = Σ_t x_tᵀ da_t       db  = Σ_t Σ_b da_t
+
+after t = 0, dh and dc are the gradients of h0 and c0.
+
+Sources: Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000. The semantics are those of
+PyTorch's nn.LSTM (no peepholes) with one bias in place of two; its blocks come in the order i f g o. Keras: i f c o.
+
+What this is not: it has no stateful flag, no reset and no layers. State goes in and comes out.
+
+h and c have T+1 rows, row 0 being the initial state, so no line asks whether t is 0, and dWh is one product over all t
+that cannot forget h0.
+"""
+
+from typing import Any, NamedTuple
+
+from minrnn import backend
+from minrnn.backend import Array, Body
+from minrnn.kernels.linear import LinearCache, linear_backward, linear_forward
+from minrnn.kernels.shapes import expect, steps_batch_width
+
+
+class LSTMStep(NamedTuple):
+    """Views of the buffers at one step t; gates are column blocks of (B,4H), [i f o] together are `sigmoids`."""
+
+    sigmoids: Array  # (B,3H)  [i f o]: a_t, then activated in place
+    i: Array  # (B,H)
+    f: Array  # (B,H)
+    o: Array  # (B,H)
+    g: Array  # (B,H)  likewise
+    h_prev: Array  # (B,H)  h[t]
+    c_prev: Array  # (B,H)  c[t]
+    h: Array  # (B,H)  h[t+1]
+    c: Array  # (B,H)  c[t+1]
+    tanh_c: Array  # (B,H)
+    da: Array  # (B,4H)  [di df do dg], then in place the gradient of a_t
+    da_sigmoids: Array  # (B,3H)
+    di: Array  # (B,H)
+    df: Array  # (B,H)
+    do: Array  # (B,H)
+    dg: Array  # (B,H)
+
+
+class LSTMWorkspace(NamedTuple):
+    """Every buffer of one layer for T steps of a batch of B; made by lstm_workspace."""
+
+    h: Array  # (T+1,B,H)  row 0 is h0
+    c: Array  # (T+1,B,H)  row 0 is c0
+    gates: Array  # (T,B,4H)
+    tanh_c: Array  # (T,B,H)
+    da: Array  # (T,B,4H)
+    dx: Array | None  # (T,B,D), or None where it is not wanted
+    recurrent: Array  # (B,4H)  h[t] Wh of the current step
+    recurrent_sigmoids: Array  # (B,3H)  its blocks i f o
+    recurrent_g: Array  # (B,H)  its block g
+    dh: Array  # (B,H)  the gradient that flows from step to step
+    dc: Array  # (B,H)
+    scratch: Array  # (B,H)
+    scratch3: Array  # (B,3H)
+    steps: list[LSTMStep]
+
+
+class LSTMCache(NamedTuple):
+    """What lstm_backward needs, open to the reader: histories of states and gates, arguments not copied."""
+
+    h: Array  # (T+1,B,H)  row 0 is h0
+    c: Array  # (T+1,B,H)  row 0 is c0
+    gates: Array  # (T,B,4H)  activated: [i f o g]
+    tanh_c: Array  # (T,B,H)
+    Wh: Array  # (H,4H)
+    input: LinearCache  # of equation (1): x, Wx, b
+    ws: LSTMWorkspace
+
+
+def lstm_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -> LSTMWorkspace:
+    """Buffers for `ws=`, for T steps of a batch of B, on the device and in the dtype of Wx (D,4H) and Wh (H,4H).
+
+    `needs_dx` is False where the input is ids, which have no gradient. Memory: about T·B·(11H + D) numbers.
+    """
+    bk = backend.of(Wx, Wh)
+    D, H = Wx.shape[0], Wh.shape[0]
+    with bk.scope():
+
+        def empty(*shape: int) -> Array:
+            return bk.xp.empty(shape, Wh.dtype)
+
+        def blocks(a: Array) -> list[Array]:  # [i f o], i, f, o, g: column views of a (B,4H) block
+            return [a[:, : 3 * H], *(a[:, k * H : (k + 1) * H] for k in range(4))]
+
+        h, c, tanh_c = empty(T + 1, B, H), empty(T + 1, B, H), empty(T, B, H)
+        gates, da, recurrent = empty(T, B, 4 * H), empty(T, B, 4 * H), empty(B, 4 * H)
+        states = zip(h[:-1], c[:-1], h[1:], c[1:], tanh_c, strict=True)
+        steps = [LSTMStep._make([*blocks(gates[t]), *st, da[t], *blocks(da[t])]) for t, st in enumerate(states)]
+        dx = empty(T, B, D) if needs_dx else None
+        running = [empty(B, H), empty(B, H), empty(B, H), empty(B, 3 * H)]  # dh, dc, scratch, scratch3
+        r3, *_, rg = blocks(recurrent)
+        return LSTMWorkspace._make([h, c, gates, tanh_c, da, dx, recurrent, r3, rg, *running, steps])
+
+
+def lstm_bodies(xp: Any) -> tuple[Body, ...]:
+    """The pointwise parts of one step, for Backend.fused: each is one kernel on a GPU, plain ufuncs on NumPy."""
+
+    # fmt: off
+    def gates(s: Array, r: Array) -> None:
+        xp.add(s, r, out=s)                    # (2)  a += h[t] Wh, blocks i f o                        (B,3H)
+        xp.multiply(s, 0.5, out=s)             # (3)  i f o = σ(a) = ½ tanh(½a) + ½                     (B,3H)
+        xp.tanh(s, out=s)
+        xp.multiply(s, 0.5, out=s)
+        xp.add(s, 0.5, out=s)
+
+    def state(i: Array, f: Array, o: Array, g: Array, r: Array,
+              c_prev: Array, c: Array, tanh_c: Array, h: Array) -> None:
+        xp.add(g, r, out=g)                    # (2)  a += h[t] Wh, block g                             (B,H)
+        xp.tanh(g, out=g)                      # (3)  g = tanh(a)                                       (B,H)
+        xp.multiply(i, g, out=tanh_c)          # (4)  c = f c_prev + i g; tanh_c holds i g for one line (B,H)
+        xp.multiply(f, c_prev, out=c)
+        xp.add(c, tanh_c, out=c)
+        xp.tanh(c, out=tanh_c)                 # (5)  tanh_c = tanh(c)                                  (B,H)
+        xp.multiply(o, tanh_c, out=h)          # (6)  h = o tanh_c                                      (B,H)
+
+    def state_backward(dh_out: Array, i: Array, f: Array, o: Array, g: Array, c_prev: Array, tanh_c: Array,
+                       dh: Array, dc: Array, di: Array, df: Array, do: Array, dg: Array, s: Array) -> None:
+        xp.add(dh, dh_out, out=dh)             # h[t+1] is an output and the state of step t+1          (B,H)
+        xp.multiply(dh, tanh_c, out=do)        # reverses (6): do = dh tanh_c                           (B,H)
+        xp.multiply(tanh_c, tanh_c, out=s)     # reverses (5): dc += dh o (1 − tanh_c²)                 (B,H)
+        xp.subtract(1.0, s, out=s)
+        xp.multiply(s, o, out=s)
+        xp.multiply(s, dh, out=s)
+        xp.add(dc, s, out=dc)
+        xp.multiply(dc, g, out=di)             # reverses (4): di = dc g                                (B,H)
+        xp.multiply(dc, c_prev, out=df)        # reverses (4): df = dc c[t]                             (B,H)
+        xp.multiply(dc, i, out=dg)             # reverses (4): dg = dc i                                (B,H)
+        xp.multiply(dc, f, out=dc)             # reverses (4): what flows on to c[t]                    (B,H)
+        xp.multiply(g, g, out=s)               # reverses (3): da_g = dg (1 − g²)                       (B,H)
+        xp.subtract(1.0, s, out=s)
+        xp.multiply(dg, s, out=dg)
+
+    def gates_backward(d: Array, sigmoids: Array, s: Array) -> None:
+        xp.subtract(1.0, sigmoids, out=s)      # reverses (3): da = d σ (1 − σ), blocks i f o           (B,3H)
+        xp.multiply(s, sigmoids, out=s)
+        xp.multiply(d, s, out=d)
+    # fmt: on
+
+    return gates, state, state_backward, gates_backward
+
+
+def lstm_forward(
+    x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array, ws: LSTMWorkspace | None = None
+) -> tuple[Array, Array, Array, LSTMCache]:
+    """Run an LSTM over a sequence.
+
+    x (T,B,D), or integer ids (T,B) for one-hot inputs of width D; h0, c0 (B,H); Wx (D,4H), Wh (H,4H), b (4H,) with
+    blocks i f o g. Returns h (T,B,H), the final state hT, cT (B,H) as copies, and the cache.
+
+    With `ws=lstm_workspace(T, B, Wx, Wh)` nothing large is allocated; h and the cache are then views of the workspace,
+    good until its next use. Raises ValueError for shapes that do not fit, IndexError for ids outside 0 … D-1.
+    """
+    T, B, D = steps_batch_width(x, Wx)
+    H = Wh.shape[0]
+    for name, W, shape, meaning in (
+        ("Wx", Wx, (D, 4 * H), "(D, 4H)"),
+        ("Wh", Wh, (H, 4 * H), "(H, 4H)"),
+        ("h0", h0, (B, H), "(B, H)"),
+        ("c0", c0, (B, H), "(B, H)"),
+    ):
+        expect(name, W, shape, meaning)
+    bk = backend.of(Wh, Wx, b, x, h0, c0)
+    gates, state, *_ = bk.fused(lstm_bodies)
+    if ws is None:
+        ws = lstm_workspace(T, B, Wx, Wh, needs_dx=False)  # so that every backward makes a dx of its own
+    expect("ws.gates", ws.gates, (T, B, 4 * H), "(T, B, 4H)")
+    with bk.scope():
+        ws.h[0], ws.c[0] = h0, c0
+        _, input_cache = linear_forward(x, Wx, b, out=ws.gates, dx=ws.dx)  # (1)               (T,B,4H)
+        for s in ws.steps:
+            bk.matmul(s.h_prev, Wh, out=ws.recurrent)  # (2)                                   (B,4H)
+            gates(s.sigmoids, ws.recurrent_sigmoids)  # (2) (3) for i f o
+            state(s.i, s.f, s.o, s.g, ws.recurrent_g, s.c_prev, s.c, s.tanh_c, s.h)  # (2)-(6)
+        cache = LSTMCache(ws.h, ws.c, ws.gates, ws.tanh_c, Wh, input_cache, ws)
+        return ws.h[1:], ws.h[T].copy(), ws.c[T].copy(), cache
+
+
+def lstm_backward(
+    dh: Array | None,
+    dhT: Array | None,
+    dcT: Array | None,
+    cache: LSTMCache,
+    out: tuple[Array, Array, Array] | None = None,
+) -> tuple[Array | None, Array, Array, Array, Array, Array]:
+    """Backpropagation through time for lstm_forward.
+
+    dh (T,B,H) is the gradient of every output h, from the loss alone: what comes back through time is added here. dhT
+    and dcT (B,H) are the gradients of the final state. Any of the three may be None, which means zeros.
+
+    Returns dx (T,B,D) (None for ids), dh0, dc0 (B,H), dWx (D,4H), dWh (H,4H), db (4H,). `out = (dWx, dWh, db)` names
+    where the parameter gradients are written; they are overwritten, not added to. The cache survives.
+    """
+    Wh, input_cache, ws = cache.Wh, cache.input, cache.ws
+    T, B, H = cache.tanh_c.shape
+    bk = backend.of(Wh)
+    xp = bk.xp
+    *_, state_backward, gates_backward = bk.fused(lstm_bodies)
+    with bk.scope():
+        if dh is None:
+            dh = xp.zeros((T, B, H), Wh.dtype)
+        expect("dh", dh, (T, B, H), "(T, B, H)")
+        for name, running, upstream in (("dhT", ws.dh, dhT), ("dcT", ws.dc, dcT)):
+            if upstream is None:
+                running.fill(0.0)
+            else:
+                expect(name, upstream, (B, H), "(B, H)")
+                running[...] = upstream
+        if out is None:
+            out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(input_cache.b)
+        dWx, dWh, db = out
+        for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
+            gates = s.i, s.f, s.o, s.g
+            d_gates = s.di, s.df, s.do, s.dg
+            state_backward(  # reverses (6) (5) (4), and (3) for g
+                dh_out, *gates, s.c_prev, s.tanh_c, ws.dh, ws.dc, *d_gates, ws.scratch
+            )
+            gates_backward(s.da_sigmoids, s.sigmoids, ws.scratch3)  # reverses (3) for i f o
+            bk.matmul(s.da, Wh.T, out=ws.dh)  # reverses (2), into h[t]                        (B,H)
+        da = ws.da.reshape(T * B, 4 * H)
+        bk.matmul(cache.h[:-1].reshape(T * B, H).T, da, out=dWh)  # reverses (2), into Wh            (H,4H)
+        dx, _, _ = linear_backward(ws.da, input_cache, out=(dWx, db))  # reverses (1)
+        return dx, ws.dh.copy(), ws.dc.copy(), dWx, dWh, db
+
+
+def lstm_step_forward(
+    x: Array, h_prev: Array, c_prev: Array, Wx: Array, Wh: Array, b: Array
+) -> tuple[Array, Array, LSTMCache]:
+    """One step: a sequence of length 1. x (B,D) or ids (B,); h_prev, c_prev (B,H). Returns h, c (B,H) and the cache."""
+    _, h, c, cache = lstm_forward(x[None], h_prev, c_prev, Wx, Wh, b)
+    return h, c, cache
+
+
+def lstm_step_backward(
+    dh: Array | None, dc: Array | None, cache: LSTMCache
+) -> tuple[Array | None, Array, Array, Array, Array, Array]:
+    """Reverse of lstm_step_forward; dh and dc (B,H) are the whole gradients of h and c, from the loss and from later.
+
+    Returns dx (B,D) (None for ids), dh_prev, dc_prev (B,H), dWx, dWh, db.
+    """
+    dx, dh_prev, dc_prev, dWx, dWh, db = lstm_backward(None, dh, dc, cache)
+    return None if dx is None else dx[0], dh_prev, dc_prev, dWx, dWh, db
