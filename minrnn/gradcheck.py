@@ -1,8 +1,8 @@
 """Gradient checks: does this backward pass reverse that forward pass?
 
-Three tools. `numerical_gradient` differentiates any function of one array. `check_gradients` compares every gradient that
-a backward returns with central differences of its own forward; it works on any pair that follows the kernel protocol,
-ours or a stranger's. `check_directions` checks a whole model along random directions, two evaluations each.
+Three tools. `numerical_gradient` differentiates any function of one array. `check_gradients` compares every gradient
+that a backward returns with central differences of its own forward; it works on any pair that follows the kernel
+protocol, ours or a stranger's. `check_directions` checks a whole model along random directions, two evaluations each.
 
 What this is not: a proof that the *forward* is right. A wrong forward with its exact derivative passes; only recorded
 outputs of an independent implementation can show that.
