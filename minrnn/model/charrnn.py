@@ -146,6 +146,12 @@ class CharRNN:
         self._workspaces: dict[tuple[int, int], CharRNNWorkspace] = {}
         self._initialise(init, forget_bias, self.backend.rng(seed))
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make a model of the same shape; the device is left to whoever loads it."""
+        names = ("vocab_size", "hidden_size", "num_layers", "cell", "nonlinearity", "embedding_size", "dropout", "dtype")
+        return {name: getattr(self, name) for name in names}
+
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         V, E, H, G = self.vocab_size, self.embedding_size, self.hidden_size, CELLS[self.cell].gates
         shapes: dict[str, tuple[int, ...]] = {"embedding.W": (V, E)} if E else {}

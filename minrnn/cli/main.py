@@ -1,0 +1,99 @@
+"""The command `minrnn`: finds the subcommand, runs it, and turns every expected failure into one line and a code.
+
+    0 success                                   4 training diverged; the last good checkpoint is named
+    1 a check failed                            5 the device is missing, or memory is exhausted
+    2 usage or configuration                    130 / 143 interrupted (SIGINT / SIGTERM), after saving
+    3 bad input: file, encoding, vocabulary, checkpoint
+
+stdout carries the product (text, JSON, tables), stderr everything else. An unexpected error keeps its traceback: it is
+a bug, and the traceback is what a report of it needs.
+"""
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {  # name: what it does; the module of the same name has add_arguments(parser) and run(args) -> exit code
+    "train": "train a network on text",
+    "sample": "write text with a trained network",
+    "eval": "measure a trained network on text",
+    "gradcheck": "check every backward pass against numerical gradients",
+    "info": "describe a run or a checkpoint",
+    "plot": "draw loss curves of one or more runs",
+    "corpus": "list texts by name, or write one to a file",
+    "doctor": "report versions, BLAS, threads and GPU",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _dispatch(argv)
+    except BrokenPipeError:  # the reader has closed the pipe: it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(f"minrnn: error: {str(error) or type(error).__name__}", file=sys.stderr)
+        return code
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    from minrnn import __version__  # noqa: PLC0415 (a usage error needs no NumPy)
+
+    parser = argparse.ArgumentParser(
+        prog="minrnn",
+        description="Character-level recurrent networks in plain NumPy.",
+        epilog="examples:\n  minrnn train book.txt --out runs/book\n  minrnn sample runs/book -n 500\n\n"
+        "`minrnn COMMAND --help` shows the options of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"minrnn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary.capitalize() + ".", allow_abbrev=False)
+        if name in argv[:1]:  # only the command that runs is imported: --help stays fast
+            module = importlib.import_module(f"minrnn.cli.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a test's replacement may have no encoding to change
+            stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    code: int = args.run(args)
+    sys.stdout.flush()
+    return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The documented code of an expected error; None for one that is a bug."""
+    from minrnn.backend import BackendError  # noqa: PLC0415
+    from minrnn.config import ConfigError  # noqa: PLC0415
+    from minrnn.model.checkpoint import CheckpointError  # noqa: PLC0415
+    from minrnn.text import TextError  # noqa: PLC0415
+    from minrnn.train import Diverged  # noqa: PLC0415
+
+    for kinds, code in (
+        (ConfigError, 2),
+        ((TextError, CheckpointError, OSError), 3),
+        (Diverged, 4),
+        ((BackendError, MemoryError), 5),
+        (ImportError, 2),  # an extra that is not installed; the message names it
+    ):
+        if isinstance(error, kinds):
+            return code
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""A run on disk: the folder that training writes and every other command reads.
+
+    config.toml          every setting, defaults included
+    metrics.jsonl        one object a line, flushed; the first holds the configuration and versions
+    last.safetensors     all that a resumed run needs
+    best.safetensors     the parameters with the lowest validation loss
+
+What this is not: it neither trains nor decides when to save.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minrnn.config import Config, merge
+from minrnn.model import CharRNN
+from minrnn.model.checkpoint import CheckpointError, load_checkpoint
+from minrnn.text import Vocabulary
+
+CONFIG, METRICS, LAST, BEST = "config.toml", "metrics.jsonl", "last.safetensors", "best.safetensors"
+
+
+class Loaded(NamedTuple):
+    """A trained network and what belongs to it."""
+
+    model: CharRNN
+    vocabulary: Vocabulary
+    config: Config
+    content: dict[str, Any]  # of the checkpoint: "training" holds step, epoch and losses
+    path: Path
+
+
+def checkpoint_path(run: str | Path, which: str = "best") -> Path:
+    """The checkpoint that `run` names: a file itself, or in a run folder the best one, or the last where that is asked.
+
+    A run that was never evaluated has no best checkpoint; its last one is taken. Raises CheckpointError.
+    """
+    run = Path(run)
+    if run.is_file():
+        return run
+    if not run.is_dir():
+        raise CheckpointError(f"there is no run or checkpoint {run}; check the name")
+    for name in (BEST, LAST) if which == "best" else (LAST,):
+        if (run / name).is_file():
+            return run / name
+    raise CheckpointError(f"{run} holds no checkpoint yet: train with --out {run} first")
+
+
+def load_model(run: str | Path, which: str = "best", device: str = "numpy") -> Loaded:
+    """The network in a run folder (its "best" or "last" checkpoint) or in a checkpoint file, on `device`.
+
+    Raises CheckpointError for a file that is missing, damaged or foreign, BackendError for a device that is not there.
+    """
+    path = checkpoint_path(run, which)
+    arrays, content = load_checkpoint(path)
+    try:
+        vocabulary = Vocabulary.from_json(content["vocabulary"])
+        config = merge(content["config"])
+        model = CharRNN(**content["model"], device=device)
+        load_parameters(model, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not hold a network that this version can read: {error}") from error
+    return Loaded(model, vocabulary, config, content, path)
+
+
+def load_parameters(model: CharRNN, arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy the parameters in `arrays` into `model`. Raises ValueError naming one that is missing or of another shape."""
+    for name, target in model.params.items():
+        if name not in arrays:
+            raise ValueError(f"the parameter {name} is missing")
+        if arrays[name].shape != target.shape:
+            raise ValueError(f"the parameter {name} has shape {arrays[name].shape}, the model wants {target.shape}")
+        target[...] = model.backend.from_host(arrays[name], model.dtype)
+
+
+def host_parameters(model: CharRNN) -> dict[str, np.ndarray]:
+    """The parameters of `model` as host arrays, by name."""
+    return {name: model.backend.to_host(array) for name, array in model.params.items()}
+
+
+def read_metrics(run: str | Path) -> list[dict[str, Any]]:
+    """The objects in the metrics of a run, in order; a last line that is cut short is left out.
+
+    Raises CheckpointError when there are none.
+    """
+    path = Path(run) / METRICS
+    if not path.is_file():
+        raise CheckpointError(f"there is no {path}; check the name of the run")
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
