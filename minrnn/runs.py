@@ -67,7 +67,7 @@ def load_model(run: str | Path, which: str = "best", device: str = "numpy") -> L
 
 
 def load_parameters(model: CharRNN, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy the parameters in `arrays` into `model`. Raises ValueError naming one that is missing or of another shape."""
+    """Copy `arrays` into the parameters of `model`. Raises ValueError naming one that is missing or does not fit."""
     for name, target in model.params.items():
         if name not in arrays:
             raise ValueError(f"the parameter {name} is missing")
