@@ -175,7 +175,8 @@ class Vocabulary:
 
     def _complaint(self, text: str, index: int) -> str:
         others = sorted(set(text) - set(self.characters) - {text[index]})
-        also = f" (nor are {len(others)} others: {' '.join(map(repr, others[:5]))})" if others else ""
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        also = f" (also missing: {' '.join(map(repr, others[:5]))}{more})" if others else ""
         fix = "leave such characters out with unknown='skip'"
         if self.unknown is not None:
             fix += f" or read them as {self.unknown!r} with unknown='replace'"

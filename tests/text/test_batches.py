@@ -200,13 +200,14 @@ def test_windows_are_shuffled_anew_in_every_epoch():
 # ---- both
 
 
-def both():
-    ids = np.arange(900, dtype=np.uint16)
-    yield lambda seed=5: StreamBatches(streams(ids, 3), UniformLength(4, 11), seed=seed, drop_last=False)
-    yield lambda seed=5: WindowBatches(ids, 3, 7, seed=seed)
+IDS = np.arange(900, dtype=np.uint16)
+BOTH = {
+    "streams": lambda seed=5: StreamBatches(streams(IDS, 3), UniformLength(4, 11), seed=seed, drop_last=False),
+    "windows": lambda seed=5: WindowBatches(IDS, 3, 7, seed=seed),
+}
 
 
-@pytest.mark.parametrize("make", both(), ids=["streams", "windows"])
+@pytest.mark.parametrize("make", BOTH.values(), ids=BOTH)
 def test_a_resumed_run_sees_what_the_interrupted_one_would_have(make):
     straight = make()
     plan = [(epoch, index) for epoch in range(3) for index in range(straight.num_batches(epoch))]
@@ -226,7 +227,7 @@ def test_a_resumed_run_sees_what_the_interrupted_one_would_have(make):
     )
 
 
-@pytest.mark.parametrize("make", both(), ids=["streams", "windows"])
+@pytest.mark.parametrize("make", BOTH.values(), ids=BOTH)
 def test_the_first_epoch_does_not_repeat_the_plain_stream_of_its_seed(make):
     """Initialisation may use default_rng(seed); entropy [seed, 0] would give data order the same numbers."""
     drawn = []
@@ -246,7 +247,7 @@ def test_the_first_epoch_does_not_repeat_the_plain_stream_of_its_seed(make):
     assert not plain & set(drawn)
 
 
-@pytest.mark.parametrize("make", both(), ids=["streams", "windows"])
+@pytest.mark.parametrize("make", BOTH.values(), ids=BOTH)
 def test_no_index_outside_the_epoch(make):
     batches = make()
     for index in (-1, batches.num_batches(0)):
@@ -254,7 +255,7 @@ def test_no_index_outside_the_epoch(make):
             batches.get(0, index)
 
 
-@pytest.mark.parametrize("make", both(), ids=["streams", "windows"])
+@pytest.mark.parametrize("make", BOTH.values(), ids=BOTH)
 def test_batches_are_copies_of_a_text_that_stays_unchanged(make):
     batches = make()
     batches.get(0, 0).x[:] = 0

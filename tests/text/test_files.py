@@ -48,12 +48,12 @@ def test_encoded_surrogates_are_not_utf8(write):
 
 
 def test_missing_folder_and_empty_are_told_apart(write, tmp_path):
-    with pytest.raises(TextError, match=r"nowhere.txt does not exist"):
+    with pytest.raises(TextError, match=r"nowhere\.txt does not exist"):
         read_text(tmp_path / "nowhere.txt")
     with pytest.raises(TextError, match="is a folder"):
         read_text(tmp_path)
     for data in (b"", b"\xef\xbb\xbf"):
-        with pytest.raises(TextError, match="empty.txt is empty"):
+        with pytest.raises(TextError, match=r"empty\.txt is empty"):
             read_text([write("full.txt", b"a"), write("empty.txt", data)])
     with pytest.raises(TextError, match="name at least one"):
         read_text([])

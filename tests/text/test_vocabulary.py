@@ -119,18 +119,21 @@ def test_an_unknown_character_is_named_with_place_and_fix():
     with pytest.raises(TextError) as caught:
         vocabulary.encode("abcébaü")
     assert str(caught.value) == (
-        "'é' (U+00E9) at index 3 is not in the vocabulary of 3 characters (nor are 1 others: 'ü'); "
+        "'é' (U+00E9) at index 3 is not in the vocabulary of 3 characters (also missing: 'ü'); "
         "leave such characters out with unknown='skip'"
     )
     with pytest.raises(TextError, match=r"U\+1F600.*or read them as '<unk>' with unknown='replace'"):
         Vocabulary("abc", unknown="<unk>").encode("😀")
+    with pytest.raises(TextError, match=r"\(also missing: 'e' 'f' 'g' 'h' 'i' and 2 more\)"):
+        vocabulary.encode("dkjihgfe")
     with pytest.raises(TextError, match=r"'\\x00' \(U\+0000\) at index 0"):
         vocabulary.encode("\0")
 
 
 def test_a_character_beyond_the_table_is_unknown_too():
     vocabulary = Vocabulary("ab")
-    for far in ("c", "d", "é", "字", "\U0010ffff"):
+    wrapped = chr(ord("a") + len(vocabulary._table))  # would be found as "a" if the table were read in circles
+    for far in ("c", "d", "é", "字", "\U0010ffff", wrapped):
         assert vocabulary.encode(f"a{far}b", "skip").tolist() == [0, 1]
 
 
