@@ -84,7 +84,7 @@ class Backend:
         order = np.argsort(ids, kind="stable")
         found, start = np.unique(ids[order], return_index=True)
         out.fill(0)
-        for v, members in zip(found, np.split(order, start[1:]), strict=True):
+        for v, members in zip(found, np.split(order, start)[1:], strict=True):
             np.sum(rows[members], axis=0, out=out[v])
         return out
 

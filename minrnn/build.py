@@ -67,15 +67,15 @@ def load_data(config: Config) -> Data:
     text = load_text(config)
     vocabulary = make_vocabulary(text, config)
     ids = vocabulary.encode(text, "error" if vocabulary.unknown is None else "replace")
-    sizes = {"seq_length": config.seq, "val_frac": config.val_frac}
-    batch_size = largest_batch(config.split, len(ids), batch_size=config.batch, **sizes)
-    split = SPLITS[config.split](ids, batch_size=batch_size, **sizes)
+    T, val_frac = config.seq, config.val_frac
+    batch_size = largest_batch(config.split, len(ids), batch_size=config.batch, seq_length=T, val_frac=val_frac)
+    split = SPLITS[config.split](ids, batch_size=batch_size, seq_length=T, val_frac=val_frac)
     seed = (config.seed, DATA_STREAM)
     batches: Batches
     if config.batches == "random":
-        batches = WindowBatches(split.train_ids, batch_size, config.seq, seed=seed)
+        batches = WindowBatches(split.train_ids, batch_size, T, seed=seed)
     else:
-        batches = StreamBatches(split.train, FixedLength(config.seq), seed=seed)
+        batches = StreamBatches(split.train, FixedLength(T), seed=seed)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
     return Data(text, digest, vocabulary, split, batches, batch_size)
 

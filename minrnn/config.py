@@ -111,6 +111,11 @@ class Config:
         for name in ("dropout", "val_frac", "beta1", "beta2", "momentum"):
             if getattr(self, name) >= 1:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be below 1")
+        for name in self.files:
+            if any(
+                "\ud800" <= character <= "\udfff" for character in name
+            ):  # how Python reads bytes that are not UTF-8
+                raise ConfigError(f"the name {name!r} is not UTF-8 and cannot be written into a run: rename the file")
         if self.clip_norm and self.clip_value:
             raise ConfigError("clip_norm and clip_value exclude each other: set one of them to 0")
         if self.epochs and self.steps:
@@ -152,7 +157,7 @@ def convert(name: str, value: Any) -> Any:
     good = type(value) is kind
     if not good:
         raise ConfigError(
-            f"{name} = {value!r} must be {'a list of strings' if kind is list else 'of type ' + kind.__name__}"
+            f"{name} = {value!r} must be {'a list of strings' if kind is tuple else 'of type ' + kind.__name__}"
         )
     if field.metadata["choices"] and value not in field.metadata["choices"]:
         raise ConfigError(f"{name} = {value!r} must be one of {', '.join(field.metadata['choices'])}")
@@ -164,7 +169,7 @@ def duration(text: str) -> float:
     seconds, number = 0.0, ""
     for character in text.strip():
         if character in "hms":
-            if not number:
+            if not number.strip("."):
                 break
             seconds += float(number) * {"h": 3600, "m": 60, "s": 1}[character]
             number = ""

@@ -61,7 +61,9 @@ def per_character(model: CharRNN, streams: Streams, seq_length: int) -> np.ndarr
 def _chunks(model: CharRNN, streams: Streams, seq_length: int) -> Iterator[Array]:
     """The negative log-likelihoods of one chunk of columns after the other, (T,B) each, on the device."""
     if streams.y.size == 0:
-        raise TextError("there is nothing to predict: a stream needs two characters; use a longer text or fewer streams")
+        raise TextError(
+            "there is nothing to predict: a stream needs two characters; use a longer text or fewer streams"
+        )
     state = None
     for start in range(0, streams.x.shape[1], seq_length):
         columns = slice(start, start + seq_length)
@@ -103,7 +105,9 @@ def baseline_table(nats: float | None, rows: np.ndarray, text: str) -> str:
         beaten = [str(order) for order, row in enumerate(rows) if nats < row]
         lines.append(f"  network            {nats:8.4f}  {nats / math.log(2):8.4f}")
         if nats < rows[best]:
-            lines.append(f"the network beats every n-gram; the best one, context {best}, by {rows[best] - nats:.4f} nats")
+            lines.append(
+                f"the network beats every n-gram; the best one, context {best}, by {rows[best] - nats:.4f} nats"
+            )
         else:
             lines.append(
                 f"the network beats context {', '.join(beaten) or 'none'}; "

@@ -150,7 +150,7 @@ class Fit:
             loss, norm = float(result.loss), float(result.grad_norm)
             if done.first_loss is None:
                 done.first_loss = loss
-            if not (math.isfinite(loss) and math.isfinite(norm)) or loss > EXPLODED * done.first_loss:
+            if not (self._in_bounds(loss) and math.isfinite(norm)):
                 raise self._diverged(loss, norm)
             done.steps += 1
             done.loss_sum += loss
@@ -159,16 +159,28 @@ class Fit:
             done.characters += result.characters
         self._unread.clear()
 
-    def _diverged(self, loss: float, norm: float) -> Diverged:
+    def _require_sound(self) -> None:
+        """Stop if the latest update has ruined the network: what cannot predict the next batch is not kept or used."""
+        self._read()
+        with np.errstate(all="ignore"):
+            loss = float(self.trainer.next_loss())
+        if not self._in_bounds(loss):
+            raise self._diverged(loss)
+
+    def _in_bounds(self, loss: float) -> bool:
+        first = self.progress.first_loss
+        return math.isfinite(loss) and (first is None or loss <= EXPLODED * first)
+
+    def _diverged(self, loss: float, norm: float | None = None) -> Diverged:
         step, last = self.trainer.step, self.folder / LAST
-        self._write({"event": "diverged", "step": step, "loss": repr(loss), "grad_norm": repr(norm)})
+        seen = {"loss": repr(loss)} | ({} if norm is None else {"grad_norm": repr(norm)})  # JSON knows no NaN
+        self._write({"event": "diverged", "step": step} | seen)
+        where = "on the next batch" if norm is None else f"and gradient norm {norm:.4g}"
         if self.progress.saved_at >= 0:
             kept = f"the last good checkpoint is {last} (step {self.progress.saved_at})"
         else:
             kept = "no checkpoint had been saved yet"
-        return Diverged(
-            f"training diverged at step {step}: loss {loss:.4g}, gradient norm {norm:.4g}; {kept}; try a smaller lr"
-        )
+        return Diverged(f"training diverged at step {step}: loss {loss:.4g} {where}; {kept}; try a smaller lr")
 
     def _log(self) -> Event:
         self._read()
@@ -190,7 +202,7 @@ class Fit:
         return Event("log", line)
 
     def _evaluate(self) -> Iterator[Event]:
-        self._read()
+        self._require_sound()
         done, step = self.progress, self.trainer.step
         done.evaluated_at = step
         if self.data.split.val is None:
@@ -215,13 +227,14 @@ class Fit:
         yield Event("eval", line | {"best": best})
 
     def _sample(self) -> Event:
+        self._require_sound()
         step = self.progress.sampled_at = self.trainer.step
         rng = np.random.default_rng([self.config.seed, SAMPLE_STREAM, step])
         text = "".join(sample_text(self.trainer.model, self.data.vocabulary, n=200, rng=rng))
         return Event("sample", {"step": step, "text": text})
 
     def _save(self) -> Event:
-        self._read()  # a network that has diverged is never saved
+        self._require_sound()
         done = self.progress
         done.saved_at, done.elapsed_s = self.trainer.step, self.elapsed()
         done.metrics_bytes = (self.folder / METRICS).stat().st_size
@@ -290,11 +303,15 @@ def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
     if path.parent != folder:
         raise CheckpointError(f"{folder} is a file: --resume wants the folder of a run, --init-from takes checkpoints")
     arrays, content = load_checkpoint(path)
-    saved = content["config"]
-    for name, value in changes.items():
-        if FIELDS[name].metadata["fixed"] and value != merge(saved, {name: value}).__dict__[name] != saved[name]:
-            raise ConfigError(f"{name} was {saved[name]!r} and cannot become {value!r} in a resumed run")
-    config = merge(saved, changes)
+    if "trainer" not in content:
+        raise CheckpointError(
+            f"{path} holds a network but no run to go on with: start a new one with --init-from {path}"
+        )
+    saved, config = merge(content["config"]), merge(content["config"], changes)
+    for name in changes:
+        was, now = getattr(saved, name), getattr(config, name)
+        if FIELDS[name].metadata["fixed"] and now != was:
+            raise ConfigError(f"{name} was {was!r} and cannot become {now!r} in a resumed run")
     data = load_data(config)
     vocabulary = Vocabulary.from_json(content["vocabulary"])
     if vocabulary != data.vocabulary:
@@ -308,7 +325,8 @@ def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
     load_parameters(fit.trainer.model, arrays)
     fit.trainer.restore(arrays, content["trainer"])
     fit.progress = Progress(**content["progress"])
-    os.truncate(folder / METRICS, fit.progress.metrics_bytes)
+    metrics = folder / METRICS
+    os.truncate(metrics, min(metrics.stat().st_size, fit.progress.metrics_bytes))
     fit._write({"event": "resume", "step": fit.trainer.step, "versions": versions()})
     return fit
 

@@ -144,7 +144,9 @@ def _choose(
     rng: np.random.Generator,
 ) -> int:
     if not np.isfinite(logits.max()):  # a NaN or +inf anywhere is the maximum
-        raise FloatingPointError("the network puts out values that are not finite: it has diverged, use another checkpoint")
+        raise FloatingPointError(
+            "the network puts out values that are not finite: it has diverged, use another checkpoint"
+        )
     if never is not None:
         logits[never] = -np.inf
     if temperature == 0:
@@ -172,9 +174,10 @@ def sample_text(
 ) -> Iterator[str]:
     """Yield n characters that `model` writes after `prime`, which is read but not part of them.
 
-    Ends early, right after the last character of `stop`, once the new characters hold it. `unknown` says what happens to characters of the prime that the vocabulary lacks (Vocabulary.encode).
-    Raises, at once, TextError for a prime or a stop string that does not fit the vocabulary and ValueError for settings
-    out of range; while it runs, FloatingPointError like Sampler.generate.
+    Ends early, right after the last character of `stop`, once the new characters hold it. `unknown` says what happens
+    to characters of the prime that the vocabulary lacks (Vocabulary.encode). Raises, at once, TextError for a prime or
+    a stop string that does not fit the vocabulary and ValueError for settings out of range; while it runs,
+    FloatingPointError like Sampler.generate.
     """
     if stop is not None and not (stop and set(stop) <= set(vocabulary.characters)):
         raise TextError(f"the stop string {stop!r} can never be written: it is empty or not made of the vocabulary")

@@ -67,10 +67,9 @@ class Trainer:
 
     def train_step(self) -> StepResult:
         """Make one update with the next batch."""
-        model, bk = self.model, self.model.backend
-        batch = self.batches.get(self.epoch, self.index)
-        x, y = bk.from_host(batch.x), bk.from_host(batch.y)  # (T,B)
-        loss, state, cache = model.forward(x, y, None if batch.fresh else self.state, rng=self.rng)
+        model = self.model
+        x, y, before = self._next_batch()
+        loss, state, cache = model.forward(x, y, before, rng=self.rng)
         model.backward(cache, dloss=len(x) if self.loss_reduction == "sum_time" else 1.0)
         norm, clipped = self._clip(model.grads.flat)
         lr = self.schedule(self.step)
@@ -80,7 +79,16 @@ class Trainer:
         self.index += 1
         if self.index == self.batches.num_batches(self.epoch):
             self.epoch, self.index = self.epoch + 1, 0
-        return StepResult(loss, norm, clipped, lr, batch.x.size)
+        return StepResult(loss, norm, clipped, lr, x.size)
+
+    def next_loss(self) -> Array:
+        """The loss of the next batch before its update, without dropout. Changes nothing."""
+        return self.model.forward(*self._next_batch())[0]
+
+    def _next_batch(self) -> tuple[Array, Array, State | None]:
+        from_host = self.model.backend.from_host
+        batch = self.batches.get(self.epoch, self.index)
+        return from_host(batch.x), from_host(batch.y), None if batch.fresh else self.state  # (T,B) each, then the state
 
     def _clip(self, grads: Array) -> tuple[Array, Array]:
         norm = clip_grad_norm(grads, self.clip_norm) if self.clip_norm else grad_norm(grads)

@@ -69,7 +69,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a test's replacement may have no encoding to change
-            stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     code: int = args.run(args)
     sys.stdout.flush()
     return code
@@ -86,7 +86,7 @@ def _exit_code(error: Exception) -> int | None:
     for kinds, code in (
         (ConfigError, 2),
         ((TextError, CheckpointError, OSError), 3),
-        (Diverged, 4),
+        ((Diverged, FloatingPointError), 4),
         ((BackendError, MemoryError), 5),
         (ImportError, 2),  # an extra that is not installed; the message names it
     ):

@@ -71,11 +71,12 @@ def _help(name: str) -> str:
 def run(args: argparse.Namespace) -> int:
     """Train, and say how to go on."""
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
-    if "files" in flags:
-        flags["files"] = [os.path.abspath(path) for path in flags["files"]]
     if args.resume and (args.out or args.init_from):
         raise ConfigError("--resume goes on in its own folder with its own parameters: leave out --out and --init-from")
     in_file = read_toml(args.config) if args.config else {}
+    for layer in (in_file, flags):
+        if "files" in layer:
+            layer["files"] = [os.path.abspath(path) for path in layer["files"]]  # the run may be used from elsewhere
     if args.print_config:
         _print_config(merge(in_file, flags), in_file, flags)
         return 0

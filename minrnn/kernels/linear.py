@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from minrnn import backend
 from minrnn.backend import Array
-from minrnn.kernels.shapes import expect, is_ids
+from minrnn.kernels.shapes import expect, is_ids, rows
 
 
 class LinearCache(NamedTuple):
@@ -46,7 +46,7 @@ def linear_forward(
     with bk.scope():
         lead = x.shape if is_ids(x) else x.shape[:-1]
         y = bk.xp.empty((*lead, M), W.dtype) if out is None else out
-        flat = y.reshape(-1, M)  # (N,M), a view
+        flat = rows(y)  # (N,M)
         if is_ids(x):
             bk.check_ids(x, D)
             bk.take_rows(W, x.reshape(-1), out=flat)  # (1) x W for one-hot x                  (N,M)
@@ -88,5 +88,5 @@ def linear_backward(
         bk.matmul(x.reshape(-1, D).T, dy, out=dW)  # reverses (1): x W, into W                 (D,M)
         if dx is None:
             dx = xp.empty(x.shape, W.dtype)
-        bk.matmul(dy, W.T, out=dx.reshape(-1, D))  # reverses (1): x W, into x                 (N,D)
+        bk.matmul(dy, W.T, out=rows(dx))  # reverses (1): x W, into x                 (N,D)
     return dx, dW, db

@@ -18,6 +18,13 @@ def is_ids(x: Any) -> bool:
     return x.dtype.kind in "iu"
 
 
+def rows(place: Any) -> Any:
+    """A place (..., M) to be written, seen as (N,M). Raises ValueError where that would be a copy, lost at once."""
+    if not place.flags.c_contiguous:
+        raise ValueError(f"results can only be written into a C-contiguous array, got strides {place.strides}")
+    return place.reshape(-1, place.shape[-1])
+
+
 def steps_batch_width(x: Any, Wx: Any) -> tuple[int, int, int]:
     """T, B and D of the input of a recurrence: x (T,B,D), or ids (T,B) into the D rows of Wx.
 

@@ -78,7 +78,7 @@ def softmax_cross_entropy_forward(
     xp = bk.xp
     bk.check_ids(targets, V)
     with bk.scope():
-        p = xp.empty_like(logits) if ws is None else ws.p
+        p = xp.empty(logits.shape, logits.dtype) if ws is None else ws.p
         expect("ws.p", p, logits.shape, "(T, B, V)")
         m = logits.max(axis=-1, keepdims=True)  # (1)                                          (T,B,1)
         xp.subtract(logits, m, out=p)
@@ -106,7 +106,7 @@ def softmax_cross_entropy_backward(
     bk = backend.of(p)
     xp = bk.xp
     with bk.scope():
-        dz = xp.empty_like(p) if dlogits is None else dlogits
+        dz = xp.empty(p.shape, p.dtype) if dlogits is None else dlogits  # C-contiguous, so flat is a view
         dnll = (0.0 if dloss is None else dloss) * weight  # reverses (5)                      (T,B) or ()
         w = xp.asarray(dnll, dtype=p.dtype)[..., None]  # (T,B,1) or (1,)
         xp.multiply(p, w, out=dz)  # reverses (4)…(1): dnll p                                  (T,B,V)

@@ -149,7 +149,16 @@ class CharRNN:
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that make a model of the same shape; the device is left to whoever loads it."""
-        names = ("vocab_size", "hidden_size", "num_layers", "cell", "nonlinearity", "embedding_size", "dropout", "dtype")
+        names = (
+            "vocab_size",
+            "hidden_size",
+            "num_layers",
+            "cell",
+            "nonlinearity",
+            "embedding_size",
+            "dropout",
+            "dtype",
+        )
         return {name: getattr(self, name) for name in names}
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:

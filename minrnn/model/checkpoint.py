@@ -33,7 +33,7 @@ def save_checkpoint(path: str | Path, arrays: Mapping[str, np.ndarray], content:
     before is then untouched.
     """
     path = Path(path)
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(content, allow_nan=False)
     metadata = {"format": FORMAT, "content": text, "checksum": _checksum(arrays, text)}
     data = safetensors.numpy.save(arrays, metadata)

@@ -1,5 +1,6 @@
 """From gradients to the next parameters: clipping, update rules, learning-rate schedules."""
 
+from collections.abc import Callable
 from functools import partial
 
 from minrnn.optim.adagrad import Adagrad
@@ -18,7 +19,7 @@ from minrnn.optim.schedules import (
 )
 from minrnn.optim.sgd import SGD
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": SGD,
     "adagrad": Adagrad,
     "rmsprop": RMSprop,
