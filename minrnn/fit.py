@@ -173,7 +173,7 @@ class Fit:
 
     def _diverged(self, loss: float, norm: float | None = None) -> Diverged:
         step, last = self.trainer.step, self.folder / LAST
-        seen = {"loss": repr(loss)} | ({} if norm is None else {"grad_norm": repr(norm)})  # JSON knows no NaN
+        seen = {"loss": repr(loss)} | ({} if norm is None else {"grad_norm": repr(norm)})
         self._write({"event": "diverged", "step": step} | seen)
         where = "on the next batch" if norm is None else f"and gradient norm {norm:.4g}"
         if self.progress.saved_at >= 0:
@@ -208,9 +208,9 @@ class Fit:
         if self.data.split.val is None:
             return
         result = evaluate(self.trainer.model, self.data.split.val, self.config.seq)
-        val_loss = result.nats_per_char
-        done.val_loss = val_loss
-        best = math.isfinite(val_loss) and (done.best_val_loss is None or val_loss < done.best_val_loss)
+        finite = math.isfinite(result.nats_per_char)
+        val_loss = done.val_loss = result.nats_per_char if finite else None  # JSON knows no NaN
+        best = val_loss is not None and (done.best_val_loss is None or val_loss < done.best_val_loss)
         if best:
             done.best_val_loss, done.best_step, done.evaluations_since_best = val_loss, step, 0
             save_checkpoint(self.folder / BEST, host_parameters(self.trainer.model), self._content())
@@ -219,8 +219,8 @@ class Fit:
         line = {
             "step": step,
             "epoch": round(self.trainer.epochs_done, 4),
-            "val_loss": val_loss if math.isfinite(val_loss) else None,
-            "bpc": result.bits_per_char if math.isfinite(val_loss) else None,
+            "val_loss": val_loss,
+            "bpc": result.bits_per_char if finite else None,
             "elapsed_s": round(self.elapsed(), 3),
         }
         self._write(line)

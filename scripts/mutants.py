@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "mutants.txt"
 SEPARATOR = " :: "
-PYTEST = "-m pytest -x -q --tb=no --no-header -p no:cacheprovider --hypothesis-profile=mutants".split()
+PYTEST = ["-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
 TIMEOUT = 300.0  # seconds; the unmodified tests need a tenth of it
 
 

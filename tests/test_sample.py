@@ -141,6 +141,14 @@ def test_drawn_frequencies_are_the_probabilities_of_forward():
     assert np.sum((count - draws * p) ** 2 / (draws * p)) < 16.8  # chi-square, 6 degrees of freedom: the 1 % point
 
 
+@pytest.mark.parametrize("prime", [[], [2, 4]])
+def test_shorter_sample_is_the_beginning_of_a_longer_one(prime):
+    sampler = Sampler(make_model())
+    long = list(sampler.generate(prime, 25, rng=np.random.default_rng(7)))
+    for n in range(25):
+        assert list(sampler.generate(prime, n, rng=np.random.default_rng(7))) == long[:n]
+
+
 def test_n_zero_yields_nothing_and_wrong_settings_raise_before_the_first_character():
     sampler, rng = Sampler(make_model()), np.random.default_rng(0)
     assert list(sampler.generate([1], 0, rng=rng)) == []

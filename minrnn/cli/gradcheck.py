@@ -9,7 +9,7 @@ What this is not: the only check. It cannot see a wrong forward pass with its ex
 import argparse
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -74,26 +74,21 @@ def _pointwise(rng: np.random.Generator) -> Iterator[tuple[str, Report]]:
     yield "linear, ids", check(k.linear_forward, k.linear_backward, [ids, W, b], names=names)
     for name in ("sigmoid", "tanh", "relu"):
         yield name, check(getattr(k, f"{name}_forward"), getattr(k, f"{name}_backward"), [x], names=["x"])
+    dropout = partial(k.dropout_forward, p=0.4)
     yield (
         "dropout, one mask",
-        check(
-            lambda x: k.dropout_forward(x, 0.4, np.random.default_rng(1)),
-            lambda dy, cache: k.dropout_backward(dy, cache)[:1],
-            [x],
-            names=["x"],
-        ),
+        check(lambda x: dropout(x, rng=np.random.default_rng(1)), _first(k.dropout_backward), [x], names=["x"]),
     )
     logits, targets = rng.standard_normal((T, B, V)), rng.integers(0, V, (T, B))
     for name, mask in (("", None), (" with mask", (rng.random((T, B)) < 0.7) * rng.uniform(0.5, 2.0, (T, B)))):
-        yield (
-            f"softmax cross-entropy{name}",
-            check(
-                partial(k.softmax_cross_entropy_forward, targets=targets, mask=mask),
-                k.softmax_cross_entropy_backward,
-                [logits],
-                names=["logits"],
-            ),
-        )
+        loss = partial(k.softmax_cross_entropy_forward, targets=targets, mask=mask)
+        report = check(loss, _first(k.softmax_cross_entropy_backward), [logits], names=["logits"])
+        yield f"softmax cross-entropy{name}", report
+
+
+def _first(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """`backward`, cut down to the gradient of the first argument: the others are bound."""
+    return lambda *upstreams_and_cache: backward(*upstreams_and_cache)[:1]
 
 
 def _recurrent(cell: str, rng: np.random.Generator) -> Iterator[tuple[str, Report]]:
@@ -105,6 +100,8 @@ def _recurrent(cell: str, rng: np.random.Generator) -> Iterator[tuple[str, Repor
     names = ["x", *(f"{name}0" for name in spec.state), *spec.params]
     step_backward = getattr(k, f"{cell}_step_backward")
     for kind in CELL_NAMES[cell]:
+        if kind == "relu":  # a unit that is dead has no gradient to check
+            params[spec.params.index("b")] += 1.0
         option = {"nonlinearity": kind} if kind else {}
         for forward, backward, lead, form in (
             (spec.forward, spec.backward, (T, B), "sequence"),
@@ -129,7 +126,7 @@ def _network(cell: str, nonlinearity: str, embedding_size: int, rng: np.random.G
         dtype="float64",
     )
     model.params.flat[...] = rng.standard_normal(model.params.flat.shape) * 0.5
-    if nonlinearity == "relu":  # a layer whose units are dead has gradients too small to measure
+    if nonlinearity == "relu":  # as above: behind dead units gradients are too small to measure
         for layer in range(2):
             model.params[f"rnn.{layer}.b"][...] += 1.0
     x, targets = rng.integers(0, V, (2, T, B))

@@ -39,6 +39,20 @@ def test_figure_holds_both_curves_of_every_run_and_a_bits_axis(run):
     assert right.get_ylim()[1] == pytest.approx(axes.get_ylim()[1] / math.log(2))
 
 
+def test_flag_x_chooses_the_axis(run, call, tmp_path, monkeypatch):
+    drawn, draw = [], command.draw
+    monkeypatch.setattr(command, "draw", lambda curves, label: drawn.append((curves, label)) or draw(curves, label))
+    for flags, label, last in (
+        ([], "updates", 40),
+        (["--x", "epoch"], "epochs", 2),
+        (["--x", "seconds"], "seconds", 20),
+    ):
+        assert call("plot", run.path, "-o", tmp_path / "loss.png", *flags).code == 0
+        ((curves, found),) = drawn
+        assert (found, curves[run.path][0][-1][0]) == (label, last)
+        drawn.clear()
+
+
 @pytest.mark.parametrize(("name", "magic"), [("loss.png", b"\x89PNG"), ("loss.svg", b"<?xml"), ("LOSS.PDF", b"%PDF")])
 def test_file_is_written_in_the_format_of_its_name(run, call, tmp_path, name, magic):
     result = call("plot", run.path, "-o", tmp_path / name, "--x", "epoch")
@@ -52,7 +66,7 @@ def test_missing_values_and_events_are_left_out(run):
         for line in ({"step": 50, "val_loss": None}, {"event": "diverged", "step": 60, "loss": "nan"}, {"step": 50}):
             file.write(json.dumps(line) + "\n")
     train, val = command._curves(run.path, "step")
-    assert len(train), len(val) == (4, 2)
+    assert (len(train), len(val)) == (4, 2)
     assert max(x for x, _ in train + val) == 40
 
 

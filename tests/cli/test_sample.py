@@ -124,7 +124,7 @@ def test_diverged_network_is_bad_input_and_names_the_checkpoint(run, call):
 def start(run, *flags):
     """A real process, because pipes, signals and the end of the interpreter are what is tested."""
     command = [sys.executable, "-m", "minrnn", "sample", run.path, "-n", "10000000", *flags]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
@@ -139,8 +139,7 @@ def test_closed_pipe_ends_quietly(run):
 def test_characters_are_flushed_as_they_come(run):
     process = start(run)
     try:
-        # Ten million characters take minutes: what can be read now has not waited for a buffer to fill.
-        assert os.read(process.stdout.fileno(), 1) != b""
+        assert 0 < len(os.read(process.stdout.fileno(), 1 << 16)) < 4096, "it waited for a buffer to fill"
     finally:
         process.kill()
         process.communicate()
@@ -159,6 +158,6 @@ def test_ctrl_c_is_quiet_and_130(run):
 def test_utf8_whatever_the_locale(make_run):
     run = make_run("chinese", "子曰學而時習之不亦說乎。" * 40)
     environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    command = [sys.executable, "-m", "minrnn", "sample", run.path, "-n", "20", "--prime", "子曰"]
+    command = [sys.executable, "-m", "minrnn", "sample", run.path, "-n", "20"]
     result = subprocess.run(command, capture_output=True, env=environment, check=True)
-    assert result.stdout.decode("utf-8") == "子曰" + expected(run, "子曰", n=20)
+    assert result.stdout.decode("utf-8") == expected(run, n=20)
