@@ -14,6 +14,7 @@ bound relative to the largest entry of the array and an elementwise bound with t
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class Report:
         lines = [f"{'gradient':<14} {'shape':<14} {'error':>9} {'largest':>9}  verdict"]
         for r in self.rows:
             shape = "×".join(map(str, r.shape)) or "number"
-            verdict = "ok" if r.ok else f"WRONG at {list(r.worst)}"
+            verdict = "ok" if r.ok else f"WRONG at {list(r.worst)}" if r.worst else "WRONG"
             extra = f"  ({r.note})" if r.note else f"  ({r.kinks} at a kink)" if r.kinks else ""
             lines.append(f"{r.name:<14} {shape:<14} {r.error:9.1e} {r.largest:9.1e}  {verdict}{extra}")
         return "\n".join(lines)
@@ -97,7 +98,8 @@ def check_gradients(
 
     forward(*args) returns (*outputs, cache); backward(*upstreams, cache) returns one gradient for each argument, in
     their order. Floating arrays and numbers are cast to float64; integers, None and anything else have no gradient (the
-    backward must return None in their place, if anything). The objective is Σ outputs · upstreams with upstreams drawn
+    backward must return None in their place, if anything). Fix other arguments without a gradient, such as a dropout
+    rate, with functools.partial. The objective is Σ outputs · upstreams with upstreams drawn
     from the standard normal distribution by `rng`, for every output, so a final state counts too.
 
     Every call is given fresh copies, so functions that write into their arguments or consume their cache are judged by
@@ -127,8 +129,9 @@ def check_gradients(
             rows.append(_row(f"d{name}", argument, gradient, objective, tolerance, eps))
         elif gradient is not None:
             rows.append(_wrong(f"d{name}", np.shape(gradient), "not a real argument: return None"))
-    for k in range(len(args), len(gradients)):
-        rows.append(_wrong(f"gradient {k}", np.shape(gradients[k]), "there is no such argument"))
+    for k in range(len(args), len(gradients)):  # None is right for an optional argument that was left out
+        if gradients[k] is not None:
+            rows.append(_wrong(f"gradient {k}", np.shape(gradients[k]), "there is no such argument"))
     return Report(tuple(rows))
 
 
@@ -159,16 +162,19 @@ def check_directions(
             analytic[k] = sum(float(np.sum(gradients[n] * v)) for n, v in zip(group, vectors, strict=True)) / length
             values = [params[name].copy() for name in group]
             at = []
-            for sign in (1.0, -1.0):
-                for name, v, value in zip(group, vectors, values, strict=True):
-                    params[name][...] = value + sign * eps / length * v
-                at.append(float(loss()))
-            for name, value in zip(group, values, strict=True):
-                params[name][...] = value
+            try:
+                for sign in (1.0, -1.0):
+                    for name, v, value in zip(group, vectors, values, strict=True):
+                        params[name][...] = value + sign * eps / length * v
+                    at.append(float(loss()))
+            finally:
+                for name, value in zip(group, values, strict=True):
+                    params[name][...] = value
             numeric[k] = (at[0] - at[1]) / (2 * eps)
         floor = np.full(directions, ROUNDING * max(1.0, abs(at[0])) / eps)
-        label = f"d{group[0]}" if len(group) == 1 else "all"
-        rows.append(_compare(label, params[group[0]].shape, analytic, numeric, floor, 0, tolerance))
+        label, shape = (f"d{group[0]}", params[group[0]].shape) if group in groups[:-1] else ("all", (directions,))
+        row = _compare(label, shape, analytic, numeric, floor, 0, tolerance)
+        rows.append(dataclasses.replace(row, worst=()))  # a direction is no place in the array
     return Report(tuple(rows))
 
 

@@ -273,11 +273,12 @@ def test_fused_bodies_are_built_once_for_each_device(register):
 
 
 def test_host_copies_are_copies_in_c_order():
-    a = np.arange(6.0).reshape(2, 3).T
-    for copy in (HOST.from_host(a), HOST.to_host(a)):
-        assert not np.shares_memory(copy, a)
-        np.testing.assert_array_equal(copy, a)
-    assert HOST.from_host(a).flags.c_contiguous
+    plain = np.arange(6.0).reshape(2, 3)
+    for a in (plain, plain.T):
+        for copy in (HOST.from_host(a), HOST.to_host(a)):
+            assert not np.shares_memory(copy, a)
+            np.testing.assert_array_equal(copy, a)
+        assert HOST.from_host(a).flags.c_contiguous
     assert HOST.from_host(a, np.float32).dtype == np.float32
 
 

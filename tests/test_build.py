@@ -92,7 +92,7 @@ def test_short_text_shrinks_the_batch(config, tmp_path):
 def test_too_short_text_says_what_to_set(config, tmp_path):
     for n in (1, 2, 5):
         (tmp_path / "text.txt").write_text(TEXT[:n])
-        with pytest.raises(TextError, match="too few .* use .*smaller seq_length"):
+        with pytest.raises(TextError, match=r"too few .* use .*smaller seq_length"):
             load_data(config(seq=50))
 
 
@@ -122,7 +122,8 @@ def test_model_has_every_setting():
     expected = {"vocab_size": 7, "hidden_size": 5, "num_layers": 3, "cell": "rnn", "nonlinearity": "relu"}
     assert model.settings == expected | {"embedding_size": 4, "dropout": 0.25, "dtype": "float64"}
     assert np.abs(model.params.flat).max() < 0.06
-    assert (make_model(merge(settings, {"seed": 5}), 7).params.flat != model.params.flat).any()
+    one, same, other = (make_model(merge(settings, {"seed": seed}), 7).params.flat for seed in (5, 5, 6))
+    assert (one == same).all() and (one != other).mean() > 0.9
 
 
 def test_forget_bias_reaches_the_model():

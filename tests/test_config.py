@@ -32,7 +32,7 @@ def test_unknown_name_is_an_error_that_names_the_nearest(unknown, nearest):
 
 
 def test_name_near_to_nothing_lists_the_settings():
-    with pytest.raises(ConfigError, match="no setting 'qqq'; the settings are .*hidden.*device"):
+    with pytest.raises(ConfigError, match=r"no setting 'qqq'; the settings are .*hidden.*device"):
         merge({"qqq": 1})
 
 
@@ -58,7 +58,7 @@ def test_value_of_another_type_is_refused(name, value):
 
 
 def test_list_of_files_is_explained_as_such():
-    with pytest.raises(ConfigError, match="files = 'a.txt' must be a list of strings"):
+    with pytest.raises(ConfigError, match=r"files = 'a\.txt' must be a list of strings"):
         convert("files", "a.txt")
 
 

@@ -30,7 +30,7 @@ CLOCK = {"elapsed_s", "chars_per_s"}
 
 @pytest.fixture
 def begin(tmp_path, monkeypatch):
-    """begin(name, **settings): a run of 26 updates an epoch in a folder of its own; short samples, no waiting for disks."""
+    """begin(name, **settings): 26 updates an epoch, in a folder of its own; short samples, no waiting for the disk."""
     monkeypatch.setattr(fit_module, "sample_text", lambda *args, n, **kwargs: sample_text(*args, n=n // 10, **kwargs))
     monkeypatch.setattr(os, "fsync", lambda _: None)
     path = tmp_path / "text.txt"
@@ -237,7 +237,11 @@ def test_free_settings_can_change(half_done):
 
 def test_contradiction_in_a_change_is_refused(half_done):
     before = everything(half_done)
-    for changes, message in (({"lr": -1.0}, "lr = -1.0"), ({"epochs": 2, "steps": 3}, "exclude"), ({"stesp": 3}, "steps")):
+    for changes, message in (
+        ({"lr": -1.0}, "lr = -1.0"),
+        ({"epochs": 2, "steps": 3}, "exclude"),
+        ({"stesp": 3}, "steps"),
+    ):
         with pytest.raises(ConfigError, match=message):
             resume(half_done, changes)
     assert everything(half_done) == before

@@ -150,5 +150,5 @@ class TerminalProgress:
 
     def close(self) -> None:
         """Leave the last state of the line standing."""
-        self.bar.refresh()
+        self.bar.set_description_str(self.line.words(), refresh=True)
         self.bar.close()

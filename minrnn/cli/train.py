@@ -90,14 +90,16 @@ def run(args: argparse.Namespace) -> int:
         print(header(fit), file=sys.stderr)
     show = None if args.quiet else TerminalProgress(fit) if sys.stderr.isatty() else PlainProgress(fit)
     reason = ""
-    with _signals(fit):
-        for event in fit.run():
-            if event.kind == "end":
-                reason = event.data["reason"]
-            if show:
-                show(event)
-    if show:
-        show.close()
+    try:
+        with _signals(fit):
+            for event in fit.run():
+                if event.kind == "end":
+                    reason = event.data["reason"]
+                if show:
+                    show(event)
+    finally:  # an error then starts on a line of its own
+        if show:
+            show.close()
     if args.baseline and fit.data.split.val is not None:
         rows = baseline(fit.data.split, len(fit.data.vocabulary))
         print(baseline_table(fit.progress.best_val_loss, rows, fit.data.split.name), file=sys.stderr)
@@ -119,11 +121,10 @@ def _free_folder() -> Path:
 
 
 def _print_config(config: Config, in_file: dict[str, Any], flags: dict[str, Any]) -> None:
-    import tomli_w  # noqa: PLC0415 (only here)
-
     for name, value in dataclasses.asdict(config).items():
         origin = "flag" if name in flags else "file" if name in in_file else "default"
-        print(f"{tomli_w.dumps({name: value}).strip():<32} # {origin}")
+        line = f"{name} = {json.dumps(value, ensure_ascii=False)}"  # one value in JSON is the same in TOML
+        print(f"{line:<32} # {origin}")
 
 
 def _summary(fit: Fit, reason: str) -> dict[str, Any]:

@@ -111,6 +111,6 @@ def softmax_cross_entropy_backward(
         w = xp.asarray(dnll, dtype=p.dtype)[..., None]  # (T,B,1) or (1,)
         xp.multiply(p, w, out=dz)  # reverses (4)…(1): dnll p                                  (T,B,V)
         flat, V = dz.reshape(-1), p.shape[-1]
-        at_target = xp.arange(targets.size) * V + targets.reshape(-1)  # one place in each row (N,)
+        at_target = xp.arange(targets.size) * V + targets.reshape(-1).astype(int)  # one place in each row (N,)
         flat[at_target] -= xp.broadcast_to(w[..., 0], targets.shape).reshape(-1)  # … − dnll onehot(y)
     return dz, None, None

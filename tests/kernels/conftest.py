@@ -115,7 +115,7 @@ CELLS = [
 ]
 
 
-@pytest.fixture(params=CELLS, ids=lambda cell: cell.name, scope="session")
+@pytest.fixture(params=CELLS, ids=lambda cell: cell.name, scope="module")
 def cell(request):
     return request.param
 

@@ -232,7 +232,7 @@ def test_disk_that_fills_leaves_the_previous_checkpoint(saved, monkeypatch, mome
             patch.setattr("minrnn.model.checkpoint.open", replacement, raising=False)
         else:
             patch.setattr(os, moment, full)
-        with pytest.raises(CheckpointError, match="No space left on device.*previous one is intact"):
+        with pytest.raises(CheckpointError, match=r"No space left on device.*previous one is intact"):
             save_checkpoint(saved, {"a": np.zeros(100)}, {})
     assert_intact(saved)
 
@@ -250,7 +250,7 @@ def test_first_save_on_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_device_that_is_really_full(saved):
     os.symlink("/dev/full", saved.with_name(saved.name + ".tmp"))
-    with pytest.raises(CheckpointError, match="No space left on device.*previous one is intact"):
+    with pytest.raises(CheckpointError, match=r"No space left on device.*previous one is intact"):
         save_checkpoint(saved, {"a": np.zeros(100)}, {})
     assert_intact(saved)
 

@@ -9,7 +9,9 @@ from minrnn.gradcheck import check_directions, numerical_gradient
 def objective(model, x, targets, state, upstreams, mask, seed):
     """3 · loss + Σ final state · upstream, with the same dropout masks at every call, and the cache."""
     loss, after, cache = model.forward(x, targets, state, mask=mask, rng=np.random.default_rng(seed))
-    ends = sum(float((a * u).sum()) for layer, us in zip(after, upstreams, strict=True) for a, u in zip(layer, us))
+    ends = sum(
+        float((a * u).sum()) for layer, us in zip(after, upstreams, strict=True) for a, u in zip(layer, us, strict=True)
+    )
     return 3.0 * float(loss) + ends, cache
 
 

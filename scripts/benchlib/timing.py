@@ -1,0 +1,64 @@
+"""Clocks and meters for the child processes: times of a step, peak memory, SGEMM rate, memory bandwidth."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+MAIN_MEMORY = 512_000_000  # bytes: more than a cache holds
+
+
+def time_steps(step: Callable[[], Any], *, warmup: int = 3, least: int = 5, seconds: float = 1.0) -> dict[str, Any]:
+    """Call `step` a few times unmeasured, then at least `least` times and for at least `seconds`.
+
+    Returns the median in ms, the number of steps that it is of, and the peak memory of the process so far.
+    """
+    for _ in range(warmup):
+        step()
+    times: list[float] = []
+    while len(times) < least or sum(times) < seconds:
+        begin = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - begin)
+    return {"ms": 1e3 * statistics.median(times), "steps": len(times), "peak_mb": peak_memory() / 1e6}
+
+
+def peak_memory() -> int:
+    """The largest resident size of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def sgemm_gflops(n: int = 1024, repeats: int = 30) -> float:
+    """GFLOP/s of NumPy's float32 product of two (n,n) matrices: the median of `repeats`."""
+    import numpy as np  # noqa: PLC0415 (the other engines use this file without NumPy)
+
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((n, n), dtype=np.float32) for _ in range(2))
+    out = np.empty((n, n), np.float32)
+    measured = time_steps(lambda: np.matmul(a, b, out=out), least=repeats, seconds=0.0)
+    return 2 * n**3 / measured["ms"] / 1e6
+
+
+def bandwidth(size: int) -> dict[str, float]:
+    """GB/s of reading memory, and of reading `size` bytes that stay in whatever cache holds them."""
+    return {"memory_gbs": read_bandwidth(MAIN_MEMORY), "cached_gbs": read_bandwidth(size)}
+
+
+def read_bandwidth(size: int) -> float:
+    """GB/s at which all threads read `size` bytes over and over: from memory, or from a cache that holds them.
+
+    Measured by the BLAS dot product of a float32 vector with itself: it loads every number once and does little else.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    x = np.ones(size // 4, np.float32)
+    repeats = max(1, 10_000_000 // size)  # long enough for the clock
+
+    def read() -> None:
+        for _ in range(repeats):
+            np.dot(x, x)
+
+    return repeats * size / time_steps(read, least=9, seconds=0.3)["ms"] / 1e6
