@@ -11,10 +11,13 @@ run on a GPU starts with the same weights and reads the same batches as one on a
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+from minrnn import threads
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray; the two share no base class
 Body = Callable[..., None]
@@ -39,15 +42,36 @@ class Backend:
         Operands and `out` are C-contiguous or the transpose of such an array, and of one dtype: every other layout
         would be copied without a word by one of the two libraries, so it is refused by both (ValueError).
         """
-        for name, m in (("a", a), ("b", b), ("out", out)):
-            if m.ndim != 2 or not (m.flags.c_contiguous or m.flags.f_contiguous):
-                raise ValueError(f"matmul needs 2-D contiguous or transposed arrays; {name} has shape {m.shape}")
+        if not (a.flags.forc and b.flags.forc and out.flags.forc and a.ndim == b.ndim == out.ndim == 2):
+            for name, m in (("a", a), ("b", b), ("out", out)):
+                if m.ndim != 2 or not m.flags.forc:
+                    raise ValueError(f"matmul needs 2-D contiguous or transposed arrays; {name} has shape {m.shape}")
         if not a.dtype == b.dtype == out.dtype:
             raise ValueError(f"matmul needs one dtype, got {a.dtype}, {b.dtype} and out {out.dtype}")
         if out.flags.c_contiguous:
-            return self.xp.matmul(a, b, out=out)
-        self.xp.matmul(b.T, a.T, out=out.T)  # (a b)ᵀ = bᵀ aᵀ: writes a feature-major `out` without a copy
+            return self._product(a, b, out)
+        self._product(b.T, a.T, out.T)  # (a b)ᵀ = bᵀ aᵀ: writes a transposed `out` without a copy
         return out
+
+    def _product(self, a: Array, b: Array, out: Array) -> Array:
+        M, N = out.shape
+        operations = 2.0 * a.size * N
+        if operations < threads.WORTH:  # most products of a time loop: not even the question is free
+            return self.xp.matmul(a, b, out=out)
+        if M >= N:
+            self.run([partial(self.xp.matmul, a[rows], b, out=out[rows]) for rows in self.parts(M, operations)])
+        else:
+            columns = self.parts(N, operations)
+            self.run([partial(self.xp.matmul, a, b[:, part], out=out[:, part]) for part in columns])
+        return out
+
+    def parts(self, n: int, operations: float) -> list[slice]:
+        """Slices of 0 … n-1, one for each thread that should share the work; see minrnn.threads."""
+        return threads.parts(n, operations)
+
+    def run(self, tasks: Sequence[Callable[[], Any]]) -> None:
+        """Carry out independent tasks, at the same time where there are threads."""
+        threads.run(tasks)
 
     def fused(self, make: Callable[[Any], tuple[Body, ...]]) -> tuple[Body, ...]:
         """Pointwise functions `make(xp)`, built once per device; on a GPU each is one kernel (cupy.fuse).
@@ -83,9 +107,14 @@ class Backend:
         """
         order = np.argsort(ids, kind="stable")
         found, start = np.unique(ids[order], return_index=True)
+        groups = list(zip(found, np.split(order, start)[1:], strict=True))
         out.fill(0)
-        for v, members in zip(found, np.split(order, start)[1:], strict=True):
-            np.sum(rows[members], axis=0, out=out[v])
+
+        def sum_groups(part: slice) -> None:
+            for v, members in groups[part]:
+                np.sum(rows[members], axis=0, out=out[v])
+
+        self.run([partial(sum_groups, part) for part in self.parts(len(groups), 8.0 * rows.size)])
         return out
 
     def rng(self, seed: Any = None) -> np.random.Generator:
@@ -101,8 +130,12 @@ class Backend:
         return np.array(a)
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Entered by every public function that allocates: CuPy's current device belongs to the thread."""
-        return contextlib.nullcontext()
+        """Entered by every public function. Here the tasks of `run` are the threads, and the matrix library has one."""
+        return threads.one_thread_each()
+
+    def extremes_are_fine(self) -> contextlib.AbstractContextManager[Any]:
+        """Entered where e^-a may reach 0 or infinity, and σ with it the right 1 or 0; only NumPy warns."""
+        return np.errstate(over="ignore", under="ignore")
 
     def synchronize(self) -> None:
         """Wait until the device has done everything that it was asked to do."""
@@ -144,8 +177,16 @@ class CupyBackend(Backend):
             return self.xp.asnumpy(a)
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """The device as the thread's current one."""
+        """Entered by every public function: CuPy's current device belongs to the thread."""
         return self.device
+
+    def extremes_are_fine(self) -> contextlib.AbstractContextManager[Any]:
+        """See Backend.extremes_are_fine."""
+        return contextlib.nullcontext()
+
+    def parts(self, n: int, operations: float) -> list[slice]:
+        """All at once: a GPU shares the work by itself."""
+        return [slice(0, n)]
 
     def synchronize(self) -> None:
         """Wait for the current stream."""

@@ -55,10 +55,10 @@ needs_checkout = pytest.mark.skipif(not PROJECT.is_file(), reason="not run from 
 
 
 @needs_checkout
-def test_dependencies_are_the_promised_four():
+def test_dependencies_are_the_promised_few():
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     assert {re.match(r"[\w-]+", entry)[0] for entry in project["dependencies"]} == {
-        *("numpy", "safetensors", "tqdm", "tomli-w")
+        *("numpy", "safetensors", "tqdm", "tomli-w", "threadpoolctl")
     }
     assert project["requires-python"] == ">=3.11"
     assert project["scripts"] == {"minrnn": "minrnn.cli.main:main"}

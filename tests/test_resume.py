@@ -145,6 +145,17 @@ def test_interrupted_after_every_single_step(begin):
     assert_same_run(fit.folder, reference.folder)
 
 
+def test_what_was_done_at_a_step_is_not_done_again(begin):
+    fit, found = begin("cut", **EVERYTHING), []
+    for event in fit.run():
+        found.append((event.kind, event.data["step"]))
+        if found[-1] == ("step", 12):  # where everything is due
+            fit.stop_signal = signal.SIGINT
+    assert found[-7:] == [(kind, 12) for kind in ("step", "log", "save", "eval", "sample", "save", "end")]
+    again = next(iter(resume(fit.folder, {}).run()))
+    assert (again.kind, again.data["step"]) == ("step", 13)
+
+
 def test_interrupted_before_the_first_step(begin):
     reference, fit = begin("reference"), begin("cut")
     list(reference.run())

@@ -29,6 +29,7 @@ What this is not: it has no stateful flag, no reset and no layers. State goes in
 being the initial state, so no line asks whether t is 0.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from minrnn import backend
@@ -38,48 +39,56 @@ from minrnn.kernels.shapes import expect, steps_batch_width
 
 
 class GRUStep(NamedTuple):
-    """Views of the buffers at one step t; gates are column blocks of (B,3H), [r z] together are `sigmoids`."""
+    """Views of the buffers at one step t, for the rows of one part; `rz` stands for two gates in one."""
 
-    sigmoids: Array  # (B,2H)  [r z]: a_t, then activated in place
+    a_rz: Array  # (2,B,H)  blocks r z of a_t; in the backward of its gradient
+    a_n: Array  # (B,H)
+    rz: Array  # (2,B,H)
     r: Array  # (B,H)
     z: Array  # (B,H)
-    n: Array  # (B,H)  likewise
+    n: Array  # (B,H)
     q: Array  # (B,H)
     h_prev: Array  # (B,H)  h[t]
     h: Array  # (B,H)  h[t+1]
-    da_sigmoids: Array  # (B,2H)
-    dr: Array  # (B,H)  then in place da_r
-    dz: Array  # (B,H)  then in place da_z
-    dn: Array  # (B,H)  then in place da_n
     dv: Array  # (B,3H)
-    dv_sigmoids: Array  # (B,2H)  a copy of da_r da_z
-    dq: Array  # (B,H)
+    dv_rz: Array  # (2,B,H)
+    dq: Array  # (B,H)  block n of dv
+
+
+class GRUPart(NamedTuple):
+    """Rows of the batch that one thread takes through the sequence, with scratch of its own; often all rows."""
+
+    rows: slice
+    steps: list[GRUStep]
+    v: Array  # (B,3H)  h[t] Wh of the current step
+    v_rz: Array  # (2,B,H)
+    v_n: Array  # (B,H)
+    dh: Array  # (B,H)  the gradient that flows from step to step: through Wh
+    keep: Array  # (B,H)  and past it
+    d: Array  # (3,B,H)  gradients of the gates of the current step: dr dz dn
+    scratch: Array  # (2,B,H)
 
 
 class GRUWorkspace(NamedTuple):
     """Every buffer of one layer for T steps of a batch of B; made by gru_workspace."""
 
     h: Array  # (T+1,B,H)  row 0 is h0
-    gates: Array  # (T,B,3H)
+    gates: Array  # (T,3,B,H)  activated; contiguous blocks, twice as fast as columns of (B,3H)
     q: Array  # (T,B,H)
-    da: Array  # (T,B,3H)  gradient of a: the input side
+    a: Array  # (T,B,3H)  x Wx + b of all steps in the forward; the gradient of a in the backward
     dv: Array  # (T,B,3H)  gradient of v: the recurrent side
     dx: Array | None  # (T,B,D), or None where it is not wanted
-    recurrent: Array  # (B,3H)  h[t] Wh of the current step
-    recurrent_sigmoids: Array  # (B,2H)  its blocks r z
-    recurrent_n: Array  # (B,H)  its block n
-    dh: Array  # (B,H)  the gradient that flows from step to step: through Wh
-    keep: Array  # (B,H)  and past it
-    scratch: Array  # (B,H)
-    scratch2: Array  # (B,2H)
-    steps: list[GRUStep]
+    dh: Array  # (B,H)
+    keep: Array  # (B,H)
+    WhT: Array  # (3H,H)  contiguous: faster than Wh.T in T products
+    parts: list[GRUPart]
 
 
 class GRUCache(NamedTuple):
     """What gru_backward needs, open to the reader: histories of states and gates; arguments not copied."""
 
     h: Array  # (T+1,B,H)  row 0 is h0
-    gates: Array  # (T,B,3H)  activated: [r z n]
+    gates: Array  # (T,3,B,H)  activated: r z n
     q: Array  # (T,B,H)  v[n] + bhn
     Wh: Array  # (H,3H)
     bhn: Array  # (H,)
@@ -99,44 +108,50 @@ def gru_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -
         def empty(*shape: int) -> Array:
             return bk.xp.empty(shape, Wh.dtype)
 
-        def blocks(a: Array) -> list[Array]:  # [r z], r, z, n: column views of a (B,3H) block
-            return [a[:, : 2 * H], *(a[:, k * H : (k + 1) * H] for k in range(3))]
+        def blocks(a: Array) -> Array:  # (B,3H) seen as (3,B,H)
+            return a.reshape(-1, 3, H).transpose(1, 0, 2)
 
-        h, q = empty(T + 1, B, H), empty(T, B, H)
-        gates, da, dv, recurrent = empty(T, B, 3 * H), empty(T, B, 3 * H), empty(T, B, 3 * H), empty(B, 3 * H)
-        steps = [
-            GRUStep._make([*blocks(gates[t]), q[t], h[t], h[t + 1], *blocks(da[t]), dv[t], dv2, dq])
-            for t, (dv2, _, _, dq) in enumerate(map(blocks, dv))
-        ]
+        h, q, gates, a = empty(T + 1, B, H), empty(T, B, H), empty(T, 3, B, H), empty(T, B, 3 * H)
+        dv, dh, keep = empty(T, B, 3 * H), empty(B, H), empty(B, H)
+
+        def part(rows: slice) -> GRUPart:
+            size = rows.stop - rows.start
+            steps = []
+            for t in range(T):
+                a_t, g_t, dv_t = blocks(a[t, rows]), gates[t, :, rows], blocks(dv[t, rows])
+                states = q[t, rows], h[t, rows], h[t + 1, rows]
+                steps.append(GRUStep._make([a_t[:2], a_t[2], g_t[:2], *g_t, *states, dv[t, rows], dv_t[:2], dv_t[2]]))
+            v, d, scratch = empty(size, 3 * H), empty(3, size, H), empty(2, size, H)
+            return GRUPart(rows, steps, v, blocks(v)[:2], blocks(v)[2], dh[rows], keep[rows], d, scratch)
+
+        parts = [part(rows) for rows in bk.parts(B, 6.0 * T * B * H * H)]
         dx = empty(T, B, D) if needs_dx else None
-        running = [empty(B, H), empty(B, H), empty(B, H), empty(B, 2 * H)]  # dh, keep, scratch, scratch2
-        v2, _, _, vn = blocks(recurrent)
-        return GRUWorkspace._make([h, gates, q, da, dv, dx, recurrent, v2, vn, *running, steps])
+        return GRUWorkspace(h, gates, q, a, dv, dx, dh, keep, empty(3 * H, H), parts)
 
 
 def gru_bodies(xp: Any) -> tuple[Body, ...]:
     """The pointwise parts of one step, for Backend.fused: each is one kernel on a GPU, plain ufuncs on NumPy."""
 
     # fmt: off
-    def gates(s: Array, v: Array) -> None:
-        xp.add(s, v, out=s)                    # (3)  r z = σ(a + v) = ½ tanh(½(a + v)) + ½             (B,2H)
-        xp.multiply(s, 0.5, out=s)
-        xp.tanh(s, out=s)
-        xp.multiply(s, 0.5, out=s)
-        xp.add(s, 0.5, out=s)
+    def sigmoids(a: Array, v: Array, s: Array) -> None:
+        xp.add(a, v, out=s)                    # (3)  r z = σ(a + v) = 1 / (1 + e^-(a + v))             (2,B,H)
+        xp.negative(s, out=s)
+        xp.exp(s, out=s)
+        xp.add(s, 1.0, out=s)
+        xp.divide(1.0, s, out=s)
 
-    def state(n: Array, v: Array, bhn: Array, r: Array, z: Array, h_prev: Array,
-              q: Array, h: Array) -> None:
+    def state(a: Array, v: Array, bhn: Array, r: Array, z: Array, n: Array, q: Array, h_prev: Array,
+              h: Array) -> None:
         xp.add(v, bhn, out=q)                  # (2)  q = v[n] + bhn                                    (B,H)
-        xp.multiply(r, q, out=h)               # (4)  n = tanh(a + r q); h holds r q for one line       (B,H)
-        xp.add(n, h, out=n)
+        xp.multiply(r, q, out=n)               # (4)  n = tanh(a + r q)                                 (B,H)
+        xp.add(a, n, out=n)
         xp.tanh(n, out=n)
         xp.subtract(h_prev, n, out=h)          # (5)  h = n + z (h_prev − n) = (1 − z) n + z h_prev     (B,H)
         xp.multiply(h, z, out=h)
         xp.add(h, n, out=h)
 
-    def state_backward(dh_out: Array, r: Array, z: Array, n: Array, q: Array, h_prev: Array,
-                       dh: Array, keep: Array, dr: Array, dz: Array, dn: Array, dq: Array, s: Array) -> None:
+    def state_backward(dh_out: Array, r: Array, z: Array, n: Array, q: Array, h_prev: Array, dh: Array, keep: Array,
+                       dr: Array, dz: Array, dn: Array, s: Array, da_n: Array, dq: Array) -> None:
         xp.add(dh, keep, out=dh)               # the two ways back from step t+1                        (B,H)
         xp.add(dh, dh_out, out=dh)             # h[t+1] is an output and the state of step t+1          (B,H)
         xp.subtract(1.0, z, out=dn)            # reverses (5): dn = dh (1 − z)                          (B,H)
@@ -147,17 +162,18 @@ def gru_bodies(xp: Any) -> tuple[Body, ...]:
         xp.multiply(n, n, out=s)               # reverses (4): da_n = dn (1 − n²)                       (B,H)
         xp.subtract(1.0, s, out=s)
         xp.multiply(dn, s, out=dn)
+        xp.multiply(dn, 1.0, out=da_n)
         xp.multiply(dn, q, out=dr)             # reverses (4): dr = da_n q                              (B,H)
         xp.multiply(dn, r, out=dq)             # reverses (4): dq = da_n r                              (B,H)
 
-    def gates_backward(d: Array, sigmoids: Array, dv: Array, s: Array) -> None:
-        xp.subtract(1.0, sigmoids, out=s)      # reverses (3): da = d σ (1 − σ), blocks r z             (B,2H)
-        xp.multiply(s, sigmoids, out=s)
-        xp.multiply(d, s, out=d)
-        xp.multiply(d, 1.0, out=dv)            # both sides of the sum a + v receive it                 (B,2H)
+    def sigmoids_backward(d: Array, rz: Array, s: Array, da: Array, dv: Array) -> None:
+        xp.subtract(1.0, rz, out=s)            # reverses (3): da = d σ (1 − σ) for r z                 (2,B,H)
+        xp.multiply(s, rz, out=s)
+        xp.multiply(d, s, out=da)
+        xp.multiply(d, s, out=dv)              # both sides of the sum a + v receive it                 (2,B,H)
     # fmt: on
 
-    return gates, state, state_backward, gates_backward
+    return sigmoids, state, state_backward, sigmoids_backward
 
 
 def gru_forward(
@@ -181,17 +197,22 @@ def gru_forward(
     ):
         expect(name, W, shape, meaning)
     bk = backend.of(Wh, Wx, b, bhn, x, h0)
-    gates, state, *_ = bk.fused(gru_bodies)
+    sigmoids, state, *_ = bk.fused(gru_bodies)
     if ws is None:
         ws = gru_workspace(T, B, Wx, Wh, needs_dx=False)  # so that every backward makes a dx of its own
-    expect("ws.gates", ws.gates, (T, B, 3 * H), "(T, B, 3H)")
+    expect("ws.a", ws.a, (T, B, 3 * H), "(T, B, 3H)")
     with bk.scope():
         ws.h[0] = h0
-        _, input_cache = linear_forward(x, Wx, b, out=ws.gates, dx=ws.dx)  # (1)               (T,B,3H)
-        for s in ws.steps:
-            bk.matmul(s.h_prev, Wh, out=ws.recurrent)  # (2)                                   (B,3H)
-            gates(s.sigmoids, ws.recurrent_sigmoids)  # (3)
-            state(s.n, ws.recurrent_n, bhn, s.r, s.z, s.h_prev, s.q, s.h)  # (2) (4) (5)
+        _, input_cache = linear_forward(x, Wx, b, out=ws.a, dx=ws.dx)  # (1)               (T,B,3H)
+
+        def steps(part: GRUPart) -> None:
+            for s in part.steps:
+                bk.matmul(s.h_prev, Wh, out=part.v)  # (2)                                             (B,3H)
+                sigmoids(s.a_rz, part.v_rz, s.rz)  # (3)
+                state(s.a_n, part.v_n, bhn, s.r, s.z, s.n, s.q, s.h_prev, s.h)  # (2) (4) (5)
+
+        with bk.extremes_are_fine():
+            bk.run([partial(steps, part) for part in ws.parts])
         cache = GRUCache(ws.h, ws.gates, ws.q, Wh, bhn, input_cache, ws)
         return ws.h[1:], ws.h[T].copy(), cache
 
@@ -215,7 +236,7 @@ def gru_backward(
     T, B, H = cache.q.shape
     bk = backend.of(Wh)
     xp = bk.xp
-    *_, state_backward, gates_backward = bk.fused(gru_bodies)
+    *_, state_backward, sigmoids_backward = bk.fused(gru_bodies)
     with bk.scope():
         if dh is None:
             dh = xp.zeros((T, B, H), Wh.dtype)
@@ -230,17 +251,21 @@ def gru_backward(
             W, b = input_cache.W, input_cache.b
             out = xp.empty_like(W), xp.empty_like(Wh), xp.empty_like(b), xp.empty_like(cache.bhn)
         dWx, dWh, db, dbhn = out
-        for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
-            saved = s.r, s.z, s.n, s.q, s.h_prev
-            state_backward(  # reverses (5) (4)
-                dh_out, *saved, ws.dh, ws.keep, s.dr, s.dz, s.dn, s.dq, ws.scratch
-            )
-            gates_backward(s.da_sigmoids, s.sigmoids, s.dv_sigmoids, ws.scratch2)  # reverses (3)
-            bk.matmul(s.dv, Wh.T, out=ws.dh)  # reverses (2), into h[t]                        (B,H)
+        ws.WhT[...] = Wh.T
+
+        def steps_backward(part: GRUPart) -> None:
+            d_rz, d, scratch = part.d[:2], tuple(part.d), part.scratch[0]
+            for dh_out, s in zip(dh[::-1, part.rows], reversed(part.steps), strict=True):
+                saved = s.r, s.z, s.n, s.q, s.h_prev
+                state_backward(dh_out, *saved, part.dh, part.keep, *d, scratch, s.a_n, s.dq)  # reverses (5) (4)
+                sigmoids_backward(d_rz, s.rz, part.scratch, s.a_rz, s.dv_rz)  # reverses (3)
+                bk.matmul(s.dv, ws.WhT, out=part.dh)  # reverses (2), into h[t]                        (B,H)
+
+        bk.run([partial(steps_backward, part) for part in ws.parts])
         dv = ws.dv.reshape(T * B, 3 * H)
         bk.matmul(cache.h[:-1].reshape(T * B, H).T, dv, out=dWh)  # reverses (2), into Wh      (H,3H)
         xp.sum(dv[:, 2 * H :], axis=0, out=dbhn)  # reverses (2), into bhn                     (H,)
-        dx, _, _ = linear_backward(ws.da, input_cache, out=(dWx, db))  # reverses (1)
+        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, db))  # reverses (1)
         return dx, ws.dh + ws.keep, dWx, dWh, db, dbhn
 
 

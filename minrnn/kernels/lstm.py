@@ -32,6 +32,7 @@ h and c have T+1 rows, row 0 being the initial state, so no line asks whether t 
 that cannot forget h0.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from minrnn import backend
@@ -41,24 +42,35 @@ from minrnn.kernels.shapes import expect, steps_batch_width
 
 
 class LSTMStep(NamedTuple):
-    """Views of the buffers at one step t; gates are column blocks of (B,4H), [i f o] together are `sigmoids`."""
+    """Views of the buffers at one step t, for the rows of one part; `ifo` stands for three gates in one."""
 
-    sigmoids: Array  # (B,3H)  [i f o]: a_t, then activated in place
+    da: Array  # (B,4H)  the gradient of a_t as the products want it, in the memory of a_t
+    a_ifo: Array  # (3,B,H)  blocks i f o of a_t; in the backward of its gradient
+    a_g: Array  # (B,H)
+    ifo: Array  # (3,B,H)
     i: Array  # (B,H)
     f: Array  # (B,H)
     o: Array  # (B,H)
-    g: Array  # (B,H)  likewise
+    g: Array  # (B,H)
     h_prev: Array  # (B,H)  h[t]
     c_prev: Array  # (B,H)  c[t]
     h: Array  # (B,H)  h[t+1]
     c: Array  # (B,H)  c[t+1]
     tanh_c: Array  # (B,H)
-    da: Array  # (B,4H)  [di df do dg], then in place the gradient of a_t
-    da_sigmoids: Array  # (B,3H)
-    di: Array  # (B,H)
-    df: Array  # (B,H)
-    do: Array  # (B,H)
-    dg: Array  # (B,H)
+
+
+class LSTMPart(NamedTuple):
+    """Rows of the batch that one thread takes through the sequence, with scratch of its own; often all rows."""
+
+    rows: slice
+    steps: list[LSTMStep]
+    v: Array  # (B,4H)  h[t] Wh of the current step
+    v_ifo: Array  # (3,B,H)
+    v_g: Array  # (B,H)
+    dh: Array  # (B,H)  the gradient that flows from step to step
+    dc: Array  # (B,H)
+    d: Array  # (4,B,H)  gradients of the gates of the current step: di df do dg
+    scratch: Array  # (3,B,H)
 
 
 class LSTMWorkspace(NamedTuple):
@@ -66,18 +78,14 @@ class LSTMWorkspace(NamedTuple):
 
     h: Array  # (T+1,B,H)  row 0 is h0
     c: Array  # (T+1,B,H)  row 0 is c0
-    gates: Array  # (T,B,4H)
+    gates: Array  # (T,4,B,H)  activated; contiguous blocks, twice as fast as columns of (B,4H)
     tanh_c: Array  # (T,B,H)
-    da: Array  # (T,B,4H)
+    a: Array  # (T,B,4H)  x Wx + b of all steps in the forward; the gradient of a in the backward
     dx: Array | None  # (T,B,D), or None where it is not wanted
-    recurrent: Array  # (B,4H)  h[t] Wh of the current step
-    recurrent_sigmoids: Array  # (B,3H)  its blocks i f o
-    recurrent_g: Array  # (B,H)  its block g
     dh: Array  # (B,H)  the gradient that flows from step to step
     dc: Array  # (B,H)
-    scratch: Array  # (B,H)
-    scratch3: Array  # (B,3H)
-    steps: list[LSTMStep]
+    WhT: Array  # (4H,H)  contiguous: faster than Wh.T in T products
+    parts: list[LSTMPart]
 
 
 class LSTMCache(NamedTuple):
@@ -85,7 +93,7 @@ class LSTMCache(NamedTuple):
 
     h: Array  # (T+1,B,H)  row 0 is h0
     c: Array  # (T+1,B,H)  row 0 is c0
-    gates: Array  # (T,B,4H)  activated: [i f o g]
+    gates: Array  # (T,4,B,H)  activated: i f o g
     tanh_c: Array  # (T,B,H)
     Wh: Array  # (H,4H)
     input: LinearCache  # of equation (1): x, Wx, b
@@ -104,33 +112,41 @@ def lstm_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) 
         def empty(*shape: int) -> Array:
             return bk.xp.empty(shape, Wh.dtype)
 
-        def blocks(a: Array) -> list[Array]:  # [i f o], i, f, o, g: column views of a (B,4H) block
-            return [a[:, : 3 * H], *(a[:, k * H : (k + 1) * H] for k in range(4))]
+        def blocks(a: Array) -> Array:  # (B,4H) seen as (4,B,H)
+            return a.reshape(-1, 4, H).transpose(1, 0, 2)
 
         h, c, tanh_c = empty(T + 1, B, H), empty(T + 1, B, H), empty(T, B, H)
-        gates, da, recurrent = empty(T, B, 4 * H), empty(T, B, 4 * H), empty(B, 4 * H)
-        states = zip(h[:-1], c[:-1], h[1:], c[1:], tanh_c, strict=True)
-        steps = [LSTMStep._make([*blocks(gates[t]), *st, da[t], *blocks(da[t])]) for t, st in enumerate(states)]
+        gates, a, dh, dc = empty(T, 4, B, H), empty(T, B, 4 * H), empty(B, H), empty(B, H)
+
+        def part(rows: slice) -> LSTMPart:
+            n = rows.stop - rows.start
+            steps = []
+            for t in range(T):
+                a_t, g_t = blocks(a[t, rows]), gates[t, :, rows]
+                states = h[t, rows], c[t, rows], h[t + 1, rows], c[t + 1, rows], tanh_c[t, rows]
+                steps.append(LSTMStep._make([a[t, rows], a_t[:3], a_t[3], g_t[:3], *g_t, *states]))
+            v, d, scratch = empty(n, 4 * H), empty(4, n, H), empty(3, n, H)
+            return LSTMPart(rows, steps, v, blocks(v)[:3], blocks(v)[3], dh[rows], dc[rows], d, scratch)
+
+        parts = [part(rows) for rows in bk.parts(B, 8.0 * T * B * H * H)]
         dx = empty(T, B, D) if needs_dx else None
-        running = [empty(B, H), empty(B, H), empty(B, H), empty(B, 3 * H)]  # dh, dc, scratch, scratch3
-        r3, *_, rg = blocks(recurrent)
-        return LSTMWorkspace._make([h, c, gates, tanh_c, da, dx, recurrent, r3, rg, *running, steps])
+        return LSTMWorkspace(h, c, gates, tanh_c, a, dx, dh, dc, empty(4 * H, H), parts)
 
 
 def lstm_bodies(xp: Any) -> tuple[Body, ...]:
     """The pointwise parts of one step, for Backend.fused: each is one kernel on a GPU, plain ufuncs on NumPy."""
 
     # fmt: off
-    def gates(s: Array, r: Array) -> None:
-        xp.add(s, r, out=s)                    # (2)  a += h[t] Wh, blocks i f o                        (B,3H)
-        xp.multiply(s, 0.5, out=s)             # (3)  i f o = σ(a) = ½ tanh(½a) + ½                     (B,3H)
-        xp.tanh(s, out=s)
-        xp.multiply(s, 0.5, out=s)
-        xp.add(s, 0.5, out=s)
+    def sigmoids(a: Array, v: Array, s: Array) -> None:
+        xp.add(a, v, out=s)                    # (2)  a + h[t] Wh                                       (3,B,H)
+        xp.negative(s, out=s)                  # (3)  i f o = σ(a) = 1 / (1 + e^-a)                     (3,B,H)
+        xp.exp(s, out=s)
+        xp.add(s, 1.0, out=s)
+        xp.divide(1.0, s, out=s)
 
-    def state(i: Array, f: Array, o: Array, g: Array, r: Array,
+    def state(a: Array, v: Array, i: Array, f: Array, o: Array, g: Array,
               c_prev: Array, c: Array, tanh_c: Array, h: Array) -> None:
-        xp.add(g, r, out=g)                    # (2)  a += h[t] Wh, block g                             (B,H)
+        xp.add(a, v, out=g)                    # (2)  a + h[t] Wh                                       (B,H)
         xp.tanh(g, out=g)                      # (3)  g = tanh(a)                                       (B,H)
         xp.multiply(i, g, out=tanh_c)          # (4)  c = f c_prev + i g; tanh_c holds i g for one line (B,H)
         xp.multiply(f, c_prev, out=c)
@@ -139,7 +155,8 @@ def lstm_bodies(xp: Any) -> tuple[Body, ...]:
         xp.multiply(o, tanh_c, out=h)          # (6)  h = o tanh_c                                      (B,H)
 
     def state_backward(dh_out: Array, i: Array, f: Array, o: Array, g: Array, c_prev: Array, tanh_c: Array,
-                       dh: Array, dc: Array, di: Array, df: Array, do: Array, dg: Array, s: Array) -> None:
+                       dh: Array, dc: Array, di: Array, df: Array, do: Array, dg: Array, s: Array,
+                       da_g: Array) -> None:
         xp.add(dh, dh_out, out=dh)             # h[t+1] is an output and the state of step t+1          (B,H)
         xp.multiply(dh, tanh_c, out=do)        # reverses (6): do = dh tanh_c                           (B,H)
         xp.multiply(tanh_c, tanh_c, out=s)     # reverses (5): dc += dh o (1 − tanh_c²)                 (B,H)
@@ -153,15 +170,15 @@ def lstm_bodies(xp: Any) -> tuple[Body, ...]:
         xp.multiply(dc, f, out=dc)             # reverses (4): what flows on to c[t]                    (B,H)
         xp.multiply(g, g, out=s)               # reverses (3): da_g = dg (1 − g²)                       (B,H)
         xp.subtract(1.0, s, out=s)
-        xp.multiply(dg, s, out=dg)
+        xp.multiply(dg, s, out=da_g)
 
-    def gates_backward(d: Array, sigmoids: Array, s: Array) -> None:
-        xp.subtract(1.0, sigmoids, out=s)      # reverses (3): da = d σ (1 − σ), blocks i f o           (B,3H)
+    def sigmoids_backward(d: Array, sigmoids: Array, s: Array, da: Array) -> None:
+        xp.subtract(1.0, sigmoids, out=s)      # reverses (3): da = d σ (1 − σ) for i f o               (3,B,H)
         xp.multiply(s, sigmoids, out=s)
-        xp.multiply(d, s, out=d)
+        xp.multiply(d, s, out=da)
     # fmt: on
 
-    return gates, state, state_backward, gates_backward
+    return sigmoids, state, state_backward, sigmoids_backward
 
 
 def lstm_forward(
@@ -185,17 +202,22 @@ def lstm_forward(
     ):
         expect(name, W, shape, meaning)
     bk = backend.of(Wh, Wx, b, x, h0, c0)
-    gates, state, *_ = bk.fused(lstm_bodies)
+    sigmoids, state, *_ = bk.fused(lstm_bodies)
     if ws is None:
         ws = lstm_workspace(T, B, Wx, Wh, needs_dx=False)  # so that every backward makes a dx of its own
-    expect("ws.gates", ws.gates, (T, B, 4 * H), "(T, B, 4H)")
+    expect("ws.a", ws.a, (T, B, 4 * H), "(T, B, 4H)")
     with bk.scope():
         ws.h[0], ws.c[0] = h0, c0
-        _, input_cache = linear_forward(x, Wx, b, out=ws.gates, dx=ws.dx)  # (1)               (T,B,4H)
-        for s in ws.steps:
-            bk.matmul(s.h_prev, Wh, out=ws.recurrent)  # (2)                                   (B,4H)
-            gates(s.sigmoids, ws.recurrent_sigmoids)  # (2) (3) for i f o
-            state(s.i, s.f, s.o, s.g, ws.recurrent_g, s.c_prev, s.c, s.tanh_c, s.h)  # (2)-(6)
+        _, input_cache = linear_forward(x, Wx, b, out=ws.a, dx=ws.dx)  # (1)               (T,B,4H)
+
+        def steps(part: LSTMPart) -> None:
+            for s in part.steps:
+                bk.matmul(s.h_prev, Wh, out=part.v)  # (2)                                             (B,4H)
+                sigmoids(s.a_ifo, part.v_ifo, s.ifo)  # (2) (3) for i f o
+                state(s.a_g, part.v_g, s.i, s.f, s.o, s.g, s.c_prev, s.c, s.tanh_c, s.h)  # the rest, to (6)
+
+        with bk.extremes_are_fine():
+            bk.run([partial(steps, part) for part in ws.parts])
         cache = LSTMCache(ws.h, ws.c, ws.gates, ws.tanh_c, Wh, input_cache, ws)
         return ws.h[1:], ws.h[T].copy(), ws.c[T].copy(), cache
 
@@ -219,7 +241,7 @@ def lstm_backward(
     T, B, H = cache.tanh_c.shape
     bk = backend.of(Wh)
     xp = bk.xp
-    *_, state_backward, gates_backward = bk.fused(lstm_bodies)
+    *_, state_backward, sigmoids_backward = bk.fused(lstm_bodies)
     with bk.scope():
         if dh is None:
             dh = xp.zeros((T, B, H), Wh.dtype)
@@ -233,17 +255,20 @@ def lstm_backward(
         if out is None:
             out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(input_cache.b)
         dWx, dWh, db = out
-        for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
-            gates = s.i, s.f, s.o, s.g
-            d_gates = s.di, s.df, s.do, s.dg
-            state_backward(  # reverses (6) (5) (4), and (3) for g
-                dh_out, *gates, s.c_prev, s.tanh_c, ws.dh, ws.dc, *d_gates, ws.scratch
-            )
-            gates_backward(s.da_sigmoids, s.sigmoids, ws.scratch3)  # reverses (3) for i f o
-            bk.matmul(s.da, Wh.T, out=ws.dh)  # reverses (2), into h[t]                        (B,H)
-        da = ws.da.reshape(T * B, 4 * H)
+        ws.WhT[...] = Wh.T
+
+        def steps_backward(part: LSTMPart) -> None:
+            d_ifo, d, scratch = part.d[:3], tuple(part.d), part.scratch[0]
+            for dh_out, s in zip(dh[::-1, part.rows], reversed(part.steps), strict=True):
+                saved = s.i, s.f, s.o, s.g, s.c_prev, s.tanh_c
+                state_backward(dh_out, *saved, part.dh, part.dc, *d, scratch, s.a_g)  # reverses (6) (5) (4), (3) for g
+                sigmoids_backward(d_ifo, s.ifo, part.scratch, s.a_ifo)  # reverses (3) for i f o
+                bk.matmul(s.da, ws.WhT, out=part.dh)  # reverses (2), into h[t]                        (B,H)
+
+        bk.run([partial(steps_backward, part) for part in ws.parts])
+        da = ws.a.reshape(T * B, 4 * H)
         bk.matmul(cache.h[:-1].reshape(T * B, H).T, da, out=dWh)  # reverses (2), into Wh            (H,4H)
-        dx, _, _ = linear_backward(ws.da, input_cache, out=(dWx, db))  # reverses (1)
+        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, db))  # reverses (1)
         return dx, ws.dh.copy(), ws.dc.copy(), dWx, dWh, db
 
 

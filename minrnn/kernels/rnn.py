@@ -22,6 +22,7 @@ What this is not: it has no stateful flag, no reset and no layers. State goes in
 being the initial state, so no line asks whether t is 0.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from minrnn import backend
@@ -31,24 +32,31 @@ from minrnn.kernels.shapes import expect, steps_batch_width
 
 
 class RNNStep(NamedTuple):
-    """Views of the buffers at one step t."""
+    """Views of the buffers at one step t, for the rows of one part."""
 
-    a: Array  # (B,H)
+    a: Array  # (B,H)  a_t; in the backward its gradient
     h_prev: Array  # (B,H)  h[t]
     h: Array  # (B,H)  h[t+1]
-    da: Array  # (B,H)
+
+
+class RNNPart(NamedTuple):
+    """Rows of the batch that one thread takes through the sequence, with scratch of its own; often all rows."""
+
+    rows: slice
+    steps: list[RNNStep]
+    v: Array  # (B,H)  h[t] Wh of the current step
+    dh: Array  # (B,H)  the gradient that flows from step to step
 
 
 class RNNWorkspace(NamedTuple):
     """Every buffer of one layer for T steps of a batch of B; made by rnn_workspace."""
 
     h: Array  # (T+1,B,H)  row 0 is h0
-    a: Array  # (T,B,H)  x Wx + b of all steps
-    da: Array  # (T,B,H)
+    a: Array  # (T,B,H)  x Wx + b of all steps in the forward; the gradient of a in the backward
     dx: Array | None  # (T,B,D), or None where it is not wanted
-    recurrent: Array  # (B,H)  h[t] Wh of the current step
-    dh: Array  # (B,H)  the gradient that flows from step to step
-    steps: list[RNNStep]
+    dh: Array  # (B,H)
+    WhT: Array  # (H,H)  contiguous: faster than Wh.T in T products
+    parts: list[RNNPart]
 
 
 class RNNCache(NamedTuple):
@@ -64,7 +72,7 @@ class RNNCache(NamedTuple):
 def rnn_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -> RNNWorkspace:
     """Buffers for `ws=`, for T steps of a batch of B, on the device and in the dtype of Wx (D,H) and Wh (H,H).
 
-    `needs_dx` is False where the input is ids, which have no gradient. Memory: about T·B·(3H + D) numbers.
+    `needs_dx` is False where the input is ids, which have no gradient. Memory: about T·B·(2H + D) numbers.
     """
     bk = backend.of(Wx, Wh)
     D, H = Wx.shape[0], Wh.shape[0]
@@ -73,18 +81,23 @@ def rnn_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -
         def empty(*shape: int) -> Array:
             return bk.xp.empty(shape, Wh.dtype)
 
-        h, a, da = empty(T + 1, B, H), empty(T, B, H), empty(T, B, H)
-        steps = [RNNStep(*views) for views in zip(a, h[:-1], h[1:], da, strict=True)]
+        h, a, dh = empty(T + 1, B, H), empty(T, B, H), empty(B, H)
+
+        def part(rows: slice) -> RNNPart:
+            steps = [RNNStep(a[t, rows], h[t, rows], h[t + 1, rows]) for t in range(T)]
+            return RNNPart(rows, steps, empty(rows.stop - rows.start, H), dh[rows])
+
+        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * H)]
         dx = empty(T, B, D) if needs_dx else None
-        return RNNWorkspace(h, a, da, dx, empty(B, H), empty(B, H), steps)
+        return RNNWorkspace(h, a, dx, dh, empty(H, H), parts)
 
 
 # fmt: off
 def tanh_bodies(xp: Any) -> tuple[Body, Body]:
     """The pointwise parts of one step with tanh, for Backend.fused: each is one kernel on a GPU."""
 
-    def forward(a: Array, r: Array, h: Array) -> None:
-        xp.add(a, r, out=h)              # (2)  a += h[t] Wh                                      (B,H)
+    def forward(a: Array, v: Array, h: Array) -> None:
+        xp.add(a, v, out=h)              # (2)  a += h[t] Wh                                      (B,H)
         xp.tanh(h, out=h)                # (3)  h[t+1] = tanh(a)                                  (B,H)
 
     def backward(dh_out: Array, h: Array, dh: Array, da: Array) -> None:
@@ -99,8 +112,8 @@ def tanh_bodies(xp: Any) -> tuple[Body, Body]:
 def relu_bodies(xp: Any) -> tuple[Body, Body]:
     """The pointwise parts of one step with relu."""
 
-    def forward(a: Array, r: Array, h: Array) -> None:
-        xp.add(a, r, out=h)              # (2)  a += h[t] Wh                                      (B,H)
+    def forward(a: Array, v: Array, h: Array) -> None:
+        xp.add(a, v, out=h)              # (2)  a += h[t] Wh                                      (B,H)
         xp.maximum(h, 0.0, out=h)        # (3)  h[t+1] = max(a, 0)                                (B,H)
 
     def backward(dh_out: Array, h: Array, dh: Array, da: Array) -> None:
@@ -151,9 +164,13 @@ def rnn_forward(
     with bk.scope():
         ws.h[0] = h0
         _, input_cache = linear_forward(x, Wx, b, out=ws.a, dx=ws.dx)  # (1)                   (T,B,H)
-        for s in ws.steps:
-            bk.matmul(s.h_prev, Wh, out=ws.recurrent)  # (2)                                   (B,H)
-            forward(s.a, ws.recurrent, s.h)  # (2) (3)
+
+        def steps(part: RNNPart) -> None:
+            for s in part.steps:
+                bk.matmul(s.h_prev, Wh, out=part.v)  # (2)                                             (B,H)
+                forward(s.a, part.v, s.h)  # (2) (3)
+
+        bk.run([partial(steps, part) for part in ws.parts])
         return ws.h[1:], ws.h[T].copy(), RNNCache(ws.h, Wh, nonlinearity, input_cache, ws)
 
 
@@ -188,12 +205,17 @@ def rnn_backward(
         if out is None:
             out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(input_cache.b)
         dWx, dWh, db = out
-        for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
-            backward(dh_out, s.h, ws.dh, s.da)  # reverses (3)                                 (B,H)
-            bk.matmul(s.da, Wh.T, out=ws.dh)  # reverses (2), into h[t]                        (B,H)
-        da = ws.da.reshape(T * B, H)
+        ws.WhT[...] = Wh.T
+
+        def steps_backward(part: RNNPart) -> None:
+            for dh_out, s in zip(dh[::-1, part.rows], reversed(part.steps), strict=True):
+                backward(dh_out, s.h, part.dh, s.a)  # reverses (3)                                    (B,H)
+                bk.matmul(s.a, ws.WhT, out=part.dh)  # reverses (2), into h[t]                         (B,H)
+
+        bk.run([partial(steps_backward, part) for part in ws.parts])
+        da = ws.a.reshape(T * B, H)
         bk.matmul(cache.h[:-1].reshape(T * B, H).T, da, out=dWh)  # reverses (2), into Wh      (H,H)
-        dx, _, _ = linear_backward(ws.da, input_cache, out=(dWx, db))  # reverses (1)
+        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, db))  # reverses (1)
         return dx, ws.dh.copy(), dWx, dWh, db
 
 

@@ -42,15 +42,6 @@ class Configuration:
         """How many different chunks of text are gone through over and over: enough that none is soon known by heart."""
         return max(4, 100_000 // self.characters)
 
-    @property
-    def embedding_size(self) -> int:
-        """The width of the embedding that PyTorch may use in place of one-hot input: that of one-hot, V, or H if less.
-
-        Never wider than H, so it is never more work for PyTorch than the layers above it; where H is less than V this
-        is not the same network any more but one with fewer parameters, in PyTorch's favour.
-        """
-        return min(self.vocab_size, self.hidden_size)
-
     def matches(self, text: str) -> bool:
         """Whether the name holds `text`; x stands for ×, and case does not matter."""
         return text.lower().replace("×", "x") in self.name.lower().replace("×", "x")

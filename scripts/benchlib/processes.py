@@ -36,7 +36,7 @@ class MeasurementFailed(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """A competitor: the module of benchlib that runs it, the interpreter for that, and variants of which the best counts."""
+    """A competitor: the module of benchlib that runs it, the interpreter for that, its variants (the best counts)."""
 
     name: str
     module: str

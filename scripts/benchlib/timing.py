@@ -50,15 +50,17 @@ def bandwidth(size: int) -> dict[str, float]:
 def read_bandwidth(size: int) -> float:
     """GB/s at which all threads read `size` bytes over and over: from memory, or from a cache that holds them.
 
-    Measured by the BLAS dot product of a float32 vector with itself: it loads every number once and does little else.
+    Measured by the BLAS product of a matrix (N,1024) and a vector: it loads every entry of the matrix once, does little
+    else, and is what a step at batch 1 is made of.
     """
     import numpy as np  # noqa: PLC0415
 
-    x = np.ones(size // 4, np.float32)
-    repeats = max(1, 10_000_000 // size)  # long enough for the clock
+    matrix = np.ones((max(1, size // 4096), 1024), np.float32)
+    vector, out = np.ones(1024, np.float32), np.empty(len(matrix), np.float32)
+    repeats = max(1, 20_000_000 // matrix.nbytes)  # long enough for the clock
 
     def read() -> None:
         for _ in range(repeats):
-            np.dot(x, x)
+            np.matmul(matrix, vector, out=out)
 
-    return repeats * size / time_steps(read, least=9, seconds=0.3)["ms"] / 1e6
+    return repeats * matrix.nbytes / time_steps(read, least=9, seconds=0.3)["ms"] / 1e6

@@ -1,8 +1,8 @@
 """PyTorch's side: nn.LSTM, nn.GRU or nn.RNN, a linear decoder, cross_entropy, autograd, clip_grad_norm_ and Adam.
 
 Adam is the fused one, the fastest that PyTorch has on a CPU. Variants of training are the input: one-hot vectors, made
-in the step (the ids are the data), or an nn.Embedding. Those of sampling are nn.LSTM, called for one step, and
-nn.LSTMCell, both with an nn.Embedding.
+in the step (the ids are the data), or an nn.Embedding of the same width, so that the layers are the same. Those of
+sampling are nn.LSTM, called for one step, and nn.LSTMCell, both with such an embedding.
 """
 
 import itertools
@@ -24,9 +24,8 @@ class TorchCharRNN(nn.Module):
     def __init__(self, c: Configuration, embedded: bool) -> None:
         super().__init__()
         self.vocab_size = c.vocab_size
-        self.embedding = nn.Embedding(c.vocab_size, c.embedding_size) if embedded else None
-        input_size = c.embedding_size if embedded else c.vocab_size
-        self.rnn = CELLS[c.cell](input_size, c.hidden_size, c.num_layers)
+        self.embedding = nn.Embedding(c.vocab_size, c.vocab_size) if embedded else None
+        self.rnn = CELLS[c.cell](c.vocab_size, c.hidden_size, c.num_layers)
         self.decoder = nn.Linear(c.hidden_size, c.vocab_size)
 
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -96,7 +95,7 @@ def _sequence(model: TorchCharRNN) -> Any:
 
 def _cells(model: TorchCharRNN, c: Configuration) -> Any:
     """One nn.LSTMCell a layer: (B,E) to (B,H)."""
-    widths = [c.embedding_size] + [c.hidden_size] * (c.num_layers - 1)
+    widths = [c.vocab_size] + [c.hidden_size] * (c.num_layers - 1)
     cells = [nn.LSTMCell(width, c.hidden_size) for width in widths]
     states: list[Any] = [None] * c.num_layers
 

@@ -112,6 +112,7 @@ def test_file_name_that_is_not_utf8(refused, place):
     with open(os.fsencode(place) + b"/\xff.txt", "w") as file:
         file.write(TEXT)
     refused(2, r"\udcff.txt' is not UTF-8 | rename the file", "train", os.fsdecode(b"\xff.txt"), "--out", "new")
+    refused(3, r"\udcfe.txt does not exist", "eval", "run", os.fsdecode(b"\xfe.txt"))
 
 
 def test_text_for_eval_that_is_not_utf8_or_unknown(refused, place):
@@ -336,16 +337,16 @@ def test_disk_that_is_full_during_a_save(place, trained):
     assert load_checkpoint(place / "run" / "last.safetensors")[1]["trainer"]["step"] == 20
 
 
-@pytest.mark.parametrize("lr", ["1e5", "1e30"])
-def test_divergence_keeps_and_names_the_last_good_checkpoint(place, lr):
+@pytest.mark.parametrize(("lr", "every", "step"), [("1e5", "1", 5), ("1e30", "1", 5), ("3e38", "50", 6)])
+def test_divergence_keeps_and_names_the_last_good_checkpoint(place, lr, every, step):
     flags = ["--optimizer", "sgd", "--clip-norm", "0", "--out", "new", "--steps", "4", "--save-every", "4"]
     assert minrnn_process("train", "text.txt", *FLAGS, *flags, "--quiet").returncode == 0
     last = (place / "new" / "last.safetensors").read_bytes()
-    often = ["--steps", "50", "--save-every", "1", "--eval-every", "1", "--sample-every", "1", "--log-every", "1"]
-    done = minrnn_process("train", "--resume", "new", *often, "--lr", lr)
+    looks = [part for what in ("save", "eval", "sample", "log") for part in (f"--{what}-every", every)]
+    done = minrnn_process("train", "--resume", "new", "--steps", "50", *looks, "--lr", lr)
     (*_, line) = done.stderr.decode().splitlines()
     assert done.returncode == 4 and "Warning" not in done.stderr.decode()
-    assert line.startswith("minrnn: error: training diverged at step 5: loss ")
+    assert line.startswith(f"minrnn: error: training diverged at step {step}: loss ")
     assert "the last good checkpoint is new/last.safetensors (step 4)" in line
     assert (place / "new" / "last.safetensors").read_bytes() == last
     assert minrnn_process("sample", "new", "--which", "last", "-n", "5").returncode == 0

@@ -70,6 +70,9 @@ VALUES = {
     "dtype": "float64",
     "device": "numpy",
     "time_limit": "1h",
+    "hidden": 9,
+    "batch": 9,
+    "seq": 9,
     "lr": 1e-3,
     "lr_min": 1e-4,
     "clip_norm": 0.0,
@@ -88,7 +91,7 @@ def another(default):
 
 
 def test_every_setting_has_a_flag_that_reaches_the_run(train, tmp_path):
-    (tmp_path / "text.txt").write_text(TEXT * 40)
+    (tmp_path / "text.txt").write_text(TEXT * 4)
     flags, expected = [], {}
     for name, field in FIELDS.items():
         if name == "files":
