@@ -74,11 +74,11 @@ class Line:
             parts.append(f"loss {log['loss']:.3f} bpc {log['bpc']:.3f}")
         if self.val:
             parts.append(f"val {self.val}")
+        parts.append(f"eta {clock(self._remaining())}")  # what matters most comes first: a narrow terminal cuts the end
         if log:
+            parts.append(f"{log['chars_per_s'] / 1000:.1f}k char/s")
             parts.append(f"gnorm {log['grad_norm']:.2g} clip {100 * log['clipped']:.0f}%")
             parts.append(f"lr {log['lr']:.1e}")
-            parts.append(f"{log['chars_per_s'] / 1000:.1f}k char/s")
-        parts.append(f"eta {clock(self._remaining())}")
         return " | ".join(parts)
 
     def _remaining(self) -> float:

@@ -97,7 +97,7 @@ def find_libraries(engines: Sequence[Engine], threads: int) -> tuple[list[Engine
 def measure_row(c: Configuration, engines: Sequence[Engine], args: argparse.Namespace) -> dict[str, Any]:
     """All rounds of one configuration."""
     print(c.name, file=sys.stderr)
-    row: dict[str, Any] = {"name": c.name, "characters": c.characters, "load": os.getloadavg()[0]}
+    row: dict[str, Any] = {"name": c.name, "characters": c.characters}
     if args.what == "train":
         function, row["flops"] = "train", step_flops(c)
     else:
@@ -135,8 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     configurations = [c for c in (TRAINING if args.what == "train" else SAMPLING) if c.matches(args.only)]
     if not configurations:
         p.error(f"--only {args.only!r} fits no configuration")
-    if os.getloadavg()[0] > 0.5:
-        print(f"load average {os.getloadavg()[0]:.1f}: the times are only right on an idle machine", file=sys.stderr)
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"load average {load:.1f}: the times are only right on an idle machine", file=sys.stderr)
     engines = [e for e in chosen_engines(args) if any(takes_part(e, c) for c in configurations)]
     present, versions = find_libraries(engines, args.threads)
     result: dict[str, Any] = {
@@ -146,6 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "engines": [engine.name for engine in engines],
         "machine": {"cpu": cpu_model(), "cpus": available_cpus(), "system": platform.platform()},
         "versions": {"python": platform.python_version()} | versions,
+        "load": load,
         "rows": [],
     }
     try:

@@ -21,6 +21,7 @@ THREADS = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NPROC",  # XLA
+    "MINRNN_THREADS",
 )
 
 Round = dict[str, Any]  # what one child measured

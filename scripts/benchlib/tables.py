@@ -1,9 +1,9 @@
 """From results to text. A result is what `--json` writes:
 
     {"kind": "training" or "sampling", "threads", "rounds", "engines": [names], "machine": {...}, "versions": {...},
-     "rows": [...]}
+     "load": load average before it, "rows": [...]}
 
-and a row {"name", "load", "characters" of a step, "flops" or "weight_bytes" and "bandwidth",
+and a row {"name", "characters" of a step, "flops" or "weight_bytes" and "bandwidth",
            "engines": {name: {"variant", "rounds": [{"ms", "peak_mb", ...}]}}}
 
 Round k of one engine was measured right after round k of the other: ratios are taken round by round, and their median
@@ -85,8 +85,7 @@ def footer(result: Result) -> str:
     bandwidths = [row["bandwidth"]["memory_gbs"] for row in result["rows"] if "bandwidth" in row]
     if bandwidths:
         parts.append(f"memory {statistics.median(bandwidths):.1f} GB/s")
-    loads = [row["load"] for row in result["rows"]]
-    parts.append(f"load average before each row {min(loads):.1f}–{max(loads):.1f}")
+    parts.append(f"load average at the start {result['load']:.1f}")
     parts.append(", ".join(f"{name} {version}" for name, version in result["versions"].items()))
     return "\n".join(parts)
 
