@@ -154,7 +154,9 @@ def test_progress_off_a_terminal_is_plain_lines(train):
     err = train("--out", "run")[2]
     assert "\r" not in err and "\x1b" not in err
     assert re.search(
-        r"^step 4/12 \(33%\) epoch 0\.15 \| loss \d\.\d{3} bpc \d\.\d{3} \| gnorm .* \| lr 2\.0e-03 \| ", err, re.M
+        r"^step 4/12 \(33%\) epoch 0\.15 \| loss \d\.\d{3} bpc \d\.\d{3} \| eta \d+s \| .*k char/s \| gnorm .* \| lr 2\.0e-03$",
+        err,
+        re.M,
     )
     assert (
         len(re.findall(r"^step (?:6|12) epoch \S+  validation \d\.\d{4} nats/char \(\d\.\d{4} bits\)", err, re.M)) == 2
@@ -299,7 +301,7 @@ def test_terminal_shows_one_line_that_is_rewritten(tmp_path):
     code, out, shown = on_terminal(*flags, "--out", tmp_path / "run")
     assert code == 0 and len(out) == 2 * 201
     val = read_metrics(tmp_path / "run")[-1]["val_loss"]
-    last = rf"\rstep 12/12 \(100%\) epoch 0\.46 \| loss \d\.\d+ bpc \d\.\d+ \| val {val:.3f}\*? \| gnorm .* \| eta 0s"
+    last = rf"\rstep 12/12 \(100%\) epoch 0\.46 \| loss \d\.\d+ bpc \d\.\d+ \| val {val:.3f}\*? \| eta 0s \| .* lr \S+"
     assert re.search(last + r" *\r\nfinished; sample with", shown)
     assert re.search(r"step 6 epoch 0\.23  validation \d\.\d{4} nats/char \(\d\.\d{4} bits\)  best so far\r\n", shown)
     narrow = on_terminal(*flags, "--out", tmp_path / "narrow", columns=40)[2]
