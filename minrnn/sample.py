@@ -29,7 +29,7 @@ from minrnn.text import TextError, Vocabulary
 
 
 class Sampler:
-    """A model prepared for single steps of one text: the weights are copied once, contiguous, the embedding folded in.
+    """A model prepared for single steps of one text: weights copied and buffers made once, the embedding folded in.
 
     An embedding E (V,E) followed by Wx (E,G·H) is the table E Wx (V,G·H): a character costs one look-up of a row, as
     with one-hot input. Later changes of the model do not reach the sampler.
@@ -37,16 +37,17 @@ class Sampler:
 
     def __init__(self, model: CharRNN) -> None:
         cell, bk, params = CELLS[model.cell], model.backend, model.params
-        step = cell.step_forward
-        self._step = partial(step, nonlinearity=model.nonlinearity) if model.cell == "rnn" else step
+        run = cell.forward  # on sequences of length 1, in workspaces made once
+        self._run = partial(run, nonlinearity=model.nonlinearity) if model.cell == "rnn" else run
         self._backend, self.vocab_size = bk, model.vocab_size
         with bk.scope():
             self._layers = [[w.copy() for w in model.layer_params(k)] for k in range(model.num_layers)]
             if model.embedding_size:
                 table = bk.xp.empty((model.vocab_size, params["rnn.0.Wx"].shape[1]), model.dtype)
                 self._layers[0][0] = bk.matmul(params["embedding.W"], params["rnn.0.Wx"], out=table)  # (V,G·H)
+            self._workspaces = [cell.workspace(1, 1, w[0], w[1], needs_dx=False) for w in self._layers]
             self._decoder = params["decoder.W"].copy(), params["decoder.b"].copy()
-        self._ids = bk.from_host(np.arange(model.vocab_size)[:, None])  # row v: the batch (1,) that holds v
+        self._ids = bk.from_host(np.arange(model.vocab_size)[:, None, None])  # row v: the text (1,1) that is v
         self.zero_state = model.zero_state(1)
 
     def feed(self, id: int, state: State) -> tuple[np.ndarray, State]:
@@ -58,12 +59,11 @@ class Sampler:
             raise IndexError(f"id {id} is outside the vocabulary, 0 … {self.vocab_size - 1}")
         x, new = self._ids[id], []
         with self._backend.scope():
-            for before, weights in zip(state, self._layers, strict=True):
-                *after, _ = self._step(x, *before, *weights)
-                x = after[0]  # (1,H)
+            for before, weights, ws in zip(state, self._layers, self._workspaces, strict=True):
+                x, *after, _ = self._run(x, *before, *weights, ws=ws)  # (1,1,H)
                 new.append(tuple(after))
-            logits, _ = linear_forward(x, *self._decoder)  # (1,V)
-        return self._backend.to_host(logits)[0].astype(np.float64), tuple(new)
+            logits, _ = linear_forward(x, *self._decoder)  # (1,1,V)
+        return self._backend.to_host(logits)[0, 0].astype(np.float64), tuple(new)
 
     def generate(
         self,

@@ -154,7 +154,8 @@ def test_progress_off_a_terminal_is_plain_lines(train):
     err = train("--out", "run")[2]
     assert "\r" not in err and "\x1b" not in err
     assert re.search(
-        r"^step 4/12 \(33%\) epoch 0\.15 \| loss \d\.\d{3} bpc \d\.\d{3} \| eta \d+s \| .*k char/s \| gnorm .* \| lr 2\.0e-03$",
+        r"^step 4/12 \(33%\) epoch 0\.15 \| loss \d\.\d{3} bpc \d\.\d{3} \| eta \d+s \| .*k char/s "
+        r"\| gnorm .* \| lr 2\.0e-03$",
         err,
         re.M,
     )
