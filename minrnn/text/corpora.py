@@ -93,6 +93,13 @@ _DOWNLOADS = (
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
     ),
     (
+        "nietzsche",
+        "600,893",
+        "F. Nietzsche, Beyond Good and Evil and Human, All Too Human, in English (fast.ai, Keras)",
+        "https://s3.amazonaws.com/text-datasets/nietzsche.txt",
+        "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647",
+    ),
+    (
         "timemachine",
         "178,979",
         "H. G. Wells, The Time Machine (Dive into Deep Learning)",
