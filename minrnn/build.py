@@ -73,6 +73,8 @@ def load_data(config: Config) -> Data:
     seed = (config.seed, DATA_STREAM)
     batches: Batches
     if config.batches == "random":
+        rows, length = split.train_ids.shape
+        batch_size = max(1, min(batch_size, rows * ((length - 1) // T)))  # no more than there are windows
         batches = WindowBatches(split.train_ids, batch_size, T, seed=seed)
     else:
         batches = StreamBatches(split.train, FixedLength(T), seed=seed)

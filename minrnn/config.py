@@ -108,6 +108,9 @@ class Config:
                 raise ConfigError(f"{field.name} = {value} must be a finite number")
             if least is not None and value < least:
                 raise ConfigError(f"{field.name} = {value} must be at least {least}")
+        for name, most in (("layers", 1000), *((name, 10_000_000) for name in ("hidden", "embed", "seq", "batch"))):
+            if getattr(self, name) > most:
+                raise ConfigError(f"{name} = {getattr(self, name)} must be at most {most:,}")
         for name in ("dropout", "val_frac", "beta1", "beta2", "momentum"):
             if getattr(self, name) >= 1:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be below 1")

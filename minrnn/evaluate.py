@@ -110,7 +110,7 @@ def baseline_table(nats: float | None, rows: np.ndarray, text: str) -> str:
             )
         else:
             lines.append(
-                f"the network beats context {', '.join(beaten) or 'none'}; "
+                f"the network beats {'context ' + ', '.join(beaten) if beaten else 'no n-gram'}; "
                 f"the best n-gram, context {best}, is {nats - rows[best]:.4f} nats ahead"
             )
     return "\n".join(lines)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -82,6 +82,7 @@ class Fit:
         self.config, self.data, self.trainer, self.folder = config, data, trainer, folder
         self.progress = Progress()
         self.total_steps = total_steps(config, data.batches)
+        self.lock: IO[str] | None = None
         self.stop_signal: int | None = None  # set it from anywhere: the run saves after the current step and ends
         self._unread: list[StepResult] = []
         self._started = time.monotonic()
@@ -277,17 +278,21 @@ def start(config: Config, folder: str | Path, *, init_from: str | Path | None = 
     holds a run, TextError, CheckpointError, BackendError.
     """
     folder = Path(folder)
-    if any((folder / name).exists() for name in (CONFIG, METRICS, LAST, BEST)):
-        raise ConfigError(f"{folder} already holds a run: go on with --resume {folder}, or choose another --out")
+    _require_free(folder)
     data = load_data(config) if data is None else data
     fit = Fit(config, data, _trainer(config, data), folder)
     if init_from is not None:
         _take_parameters(fit, init_from)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(to_toml(config), encoding="utf-8")
+        with open(folder / CONFIG, "x", encoding="utf-8") as file:  # "x": of two runs that start at once, one fails
+            file.write(to_toml(config))
+    except FileExistsError:
+        _require_free(folder)
+        raise
     except OSError as error:
         raise TextError(f"cannot write into the folder {folder}: {error.strerror or error}") from error
+    fit.lock = _lock(folder)
     fit._write({"event": "start", "schema": 1, "config": dataclasses.asdict(config), "versions": versions()})
     return fit
 
@@ -303,6 +308,7 @@ def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
     if path.parent != folder:
         raise CheckpointError(f"{folder} is a file: --resume wants the folder of a run, --init-from takes checkpoints")
     arrays, content = load_checkpoint(path)
+    lock = _lock(folder)
     if "trainer" not in content:
         raise CheckpointError(
             f"{path} holds a network but no run to go on with: start a new one with --init-from {path}"
@@ -325,10 +331,36 @@ def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
     load_parameters(fit.trainer.model, arrays)
     fit.trainer.restore(arrays, content["trainer"])
     fit.progress = Progress(**content["progress"])
-    metrics = folder / METRICS
+    if fit.total_steps is not None and fit.total_steps < fit.trainer.step:
+        raise ConfigError(f"{folder} is at step {fit.trainer.step} already: set steps or epochs above that to go on")
+    fit.lock, metrics = lock, folder / METRICS
+    metrics.touch()
     os.truncate(metrics, min(metrics.stat().st_size, fit.progress.metrics_bytes))
     fit._write({"event": "resume", "step": fit.trainer.step, "versions": versions()})
     return fit
+
+
+def _require_free(folder: Path) -> None:
+    if (folder / LAST).exists():
+        raise ConfigError(f"{folder} already holds a run: go on with --resume {folder}, or choose another --out")
+    if any((folder / name).exists() for name in (CONFIG, METRICS, BEST)):
+        raise ConfigError(
+            f"{folder} holds a run without a checkpoint to go on with: remove the folder, or choose another --out"
+        )
+
+
+def _lock(folder: Path) -> IO[str] | None:
+    """Keep other processes from training in the same folder until this one ends. Raises ConfigError if one does."""
+    try:
+        import fcntl  # noqa: PLC0415 (not on Windows, where nothing is locked)
+    except ImportError:
+        return None
+    file = open(folder / CONFIG, "a", encoding="utf-8")  # noqa: SIM115 (held open: closing it would unlock)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ConfigError(f"another process is training in {folder}: wait for it, or choose another folder") from error
+    return file
 
 
 def _trainer(config: Config, data: Data) -> Trainer:

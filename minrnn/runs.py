@@ -46,7 +46,7 @@ def checkpoint_path(run: str | Path, which: str = "best") -> Path:
     for name in (BEST, LAST) if which == "best" else (LAST,):
         if (run / name).is_file():
             return run / name
-    raise CheckpointError(f"{run} holds no checkpoint yet: train with --out {run} first")
+    raise CheckpointError(f"{run} holds no checkpoint (yet): training saves the first one after save_every steps")
 
 
 def load_model(run: str | Path, which: str = "best", device: str = "numpy") -> Loaded:
@@ -82,7 +82,7 @@ def host_parameters(model: CharRNN) -> dict[str, np.ndarray]:
 
 
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:
-    """The objects in the metrics of a run, in order; a last line that is cut short is left out.
+    """The objects in the metrics of a run, in order, up to the first line that is cut short or damaged.
 
     Raises CheckpointError when there are none.
     """
@@ -90,9 +90,12 @@ def read_metrics(run: str | Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(f"there is no {path}; check the name of the run")
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
+            entry = json.loads(line)
         except ValueError:
             break
+        if not isinstance(entry, dict):
+            break
+        lines.append(entry)
     return lines

@@ -90,15 +90,20 @@ def parts(n: int, operations: float) -> list[slice]:
 
 
 def run(tasks: Sequence[Callable[[], Any]]) -> None:
-    """Carry out all tasks and wait for them; the caller's own thread takes the first."""
-    if len(tasks) == 1:
-        tasks[0]()
+    """Carry out all tasks; the caller's own thread takes the first. Raises what one raised, when none runs any more."""
+    if len(tasks) == 1 or getattr(_inside, "task", False):  # inside a task, all threads are taken
+        for task in tasks:
+            task()
         return
     # A copy of the context each: NumPy keeps there what to do about overflow.
     others = [_pool().submit(copy_context().run, _task, task) for task in tasks[1:]]
-    _task(tasks[0])
-    for other in others:
-        other.result()
+    try:
+        _task(tasks[0])
+    finally:
+        failures = [other.exception() for other in others]  # waits
+    for failure in failures:
+        if failure is not None:
+            raise failure
 
 
 def _task(task: Callable[[], Any]) -> None:

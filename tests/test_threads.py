@@ -59,7 +59,7 @@ def in_new_process(code, **variables):
         env=clean | variables,
         capture_output=True,
         text=True,
-        timeout=3 * PATIENCE,
+        timeout=2 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -90,6 +90,19 @@ def test_a_task_does_not_share_its_work_again(share):
     assert len(threads.parts(9, 1e12)) == 3, "still inside after the end"
 
 
+def test_another_caller_is_not_inside(share):
+    share(2)
+    found = []
+
+    def task():
+        caller = threading.Thread(target=lambda: found.append(threads.parts(9, 1e12)))
+        caller.start()
+        caller.join()
+
+    threads.run([task, task])
+    assert [len(parts) for parts in found] == [2, 2]
+
+
 def test_a_task_that_failed_is_not_inside_any_more(share):
     share(2)
     with pytest.raises(ZeroDivisionError):
@@ -97,20 +110,18 @@ def test_a_task_that_failed_is_not_inside_any_more(share):
     assert len(threads.parts(9, 1e12)) == 2
 
 
-def test_a_run_inside_a_task_ends(share):
+def test_a_run_inside_a_task_ends():
     """Workspaces are cut into parts when they are made; a task may meet one that was made outside."""
-    share(2)
-    done = []
-
-    def task(name):
-        threads.run([partial(done.append, name), partial(done.append, name + 1)])
-        assert threads.parts(9, 1e12) == [slice(0, 9)], "outside before the end"
-
-    runner = threading.Thread(target=lambda: threads.run([partial(task, 0), partial(task, 2)]), daemon=True)
-    runner.start()
-    runner.join(PATIENCE)
-    assert not runner.is_alive(), "waits for itself"
-    assert sorted(done) == [0, 1, 2, 3]
+    code = """
+from minrnn import threads
+done = []
+def task():
+    threads.run([lambda: done.append(1)] * 2)
+    assert threads.parts(9, 1e12) == [slice(0, 9)], "outside before the end"
+threads.run([task, task])
+print(*done)
+"""
+    assert in_new_process(code, MINRNN_THREADS="2") == ["1"] * 4
 
 
 # Tasks.
@@ -131,13 +142,12 @@ def test_all_tasks_are_carried_out_at_the_same_time(share, meet, n):
     assert len({thread for _, thread in names}) == n
 
 
-@pytest.mark.parametrize("n", [0, 1])
-def test_a_single_task_needs_no_pool(share, monkeypatch, n):
+def test_a_single_task_needs_no_other_thread(share):
     share(2)
-    monkeypatch.setattr(threads, "_pool", None)
     done = []
-    threads.run([lambda: done.append(threading.current_thread())][:n] or [lambda: None])
-    assert done == [threading.current_thread()] * n
+    threads.run([lambda: done.append(threading.current_thread())])
+    assert done == [threading.current_thread()]
+    assert threads._pool.cache_info().currsize == 0
 
 
 def test_more_tasks_than_threads_are_all_carried_out(share):
@@ -281,7 +291,8 @@ def test_without_a_word_there_are_as_many_as_the_matrix_library_has():
     code = """
 from minrnn import threads
 import numpy, threadpoolctl
-print(threads.count(), max([1, *(i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas")]))
+blas = [i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"]
+print(threads.count(), max([1, *blas]))
 """
     count, expected = in_new_process(code)
     assert count == expected

@@ -8,6 +8,8 @@ from pathlib import Path
 from minrnn.config import ConfigError
 from minrnn.text import CORPORA, corpus_text
 
+HAS_SUBCOMMANDS = True
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The two subcommands."""
@@ -28,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
         for corpus in CORPORA.values():
             print(f"{corpus.name:<{width}}  {corpus.kind:<9}  {corpus.size:>15}  {corpus.description}")
         return 0
-    if args.n is not None and args.n < 1:
-        raise ConfigError(f"-n {args.n} must be at least 1")
+    if args.n is not None and not 1 <= args.n <= sys.maxsize:
+        raise ConfigError(f"-n {args.n} must be from 1 to {sys.maxsize}")
     if args.seed is not None and args.seed < 0:
         raise ConfigError(f"--seed {args.seed} must be at least 0")
     if args.seed is not None and args.name in CORPORA and CORPORA[args.name].kind != "generated":

@@ -50,27 +50,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(argv: Sequence[str]) -> int:
     from minrnn import __version__  # noqa: PLC0415 (a usage error needs no NumPy)
 
-    parser = argparse.ArgumentParser(
-        prog="minrnn",
-        description="Character-level recurrent networks in plain NumPy.",
-        epilog="examples:\n  minrnn train book.txt --out runs/book\n  minrnn sample runs/book -n 500\n\n"
-        "`minrnn COMMAND --help` shows the options of a command.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"minrnn {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary.capitalize() + ".", allow_abbrev=False)
-        if name in argv[:1]:  # only the command that runs is imported: --help stays fast
-            module = importlib.import_module(f"minrnn.cli.{name}")
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
+    if argv[:1] and argv[0] in COMMANDS:  # only the command that runs is imported: --help stays fast
+        name, summary = argv[0], COMMANDS[argv[0]]
+        parser = argparse.ArgumentParser(
+            prog=f"minrnn {name}", description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+        )
+        module = importlib.import_module(f"minrnn.cli.{name}")
+        module.add_arguments(parser)
+        if getattr(module, "HAS_SUBCOMMANDS", False):
+            args = parser.parse_args(argv[1:])
+        else:
+            args = parser.parse_intermixed_args(argv[1:])  # options and files in any order
+    else:
+        parser = argparse.ArgumentParser(
+            prog="minrnn",
+            description="Character-level recurrent networks in plain NumPy.",
+            epilog="examples:\n  minrnn train book.txt --out runs/book\n  minrnn sample runs/book -n 500\n\n"
+            "`minrnn COMMAND --help` shows the options of a command.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        parser.add_argument("--version", action="version", version=f"minrnn {__version__}")
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        for name, summary in COMMANDS.items():
+            commands.add_parser(name, help=summary)
+        parser.parse_args(argv)  # ends with the help, the version or an error
+        raise AssertionError("unreachable: every known command is handled above")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a test's replacement may have no encoding to change
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-    code: int = args.run(args)
+    code: int = module.run(args)
     sys.stdout.flush()
     return code
 

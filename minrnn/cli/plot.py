@@ -39,8 +39,8 @@ Curve = list[tuple[float, float]]
 
 def _curves(name: str, x: str) -> tuple[Curve, Curve]:
     """The points (x, nats) of training and of validation in a run."""
-    lines = [line for line in read_metrics(name) if "event" not in line and line.get(x) is not None]
-    train, val = ([(line[x], line[key]) for line in lines if line.get(key) is not None] for key in ("loss", "val_loss"))
+    lines = [line for line in read_metrics(name) if "event" not in line and _is_number(line.get(x))]
+    train, val = ([(line[x], line[key]) for line in lines if _is_number(line.get(key))] for key in ("loss", "val_loss"))
     if not train and not val:
         raise CheckpointError(f"{name} has no losses to draw yet: train for longer, or with a smaller log_every")
     return train, val
@@ -68,3 +68,8 @@ def draw(curves: dict[str, tuple[Curve, Curve]], x_label: str) -> Any:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
+
+
+def _is_number(value: object) -> bool:
+    """Whether a metric can be drawn: measured, and not damaged."""
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -17,6 +17,8 @@ from minrnn.cli.progress import PlainProgress, TerminalProgress, header
 from minrnn.config import FIELDS, Config, ConfigError, merge, read_toml
 from minrnn.evaluate import baseline, baseline_table
 from minrnn.fit import Fit, resume, start
+from minrnn.model.checkpoint import load_checkpoint
+from minrnn.runs import checkpoint_path
 
 GROUPS = {
     "lowercase": "text",
@@ -57,20 +59,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 flag,
                 type=str if name == "time_limit" else kind,
                 choices=choices,
-                metavar=None if choices else kind.__name__.upper(),
+                metavar=None if choices else "TIME" if name == "time_limit" else kind.__name__.upper(),
                 **common,
             )
 
 
 def _help(name: str) -> str:
     field = FIELDS[name]
-    default = "" if field.default in ((), False) else f" (default: {field.default})"
+    default = "" if field.default == () or field.default is False else f" (default: {field.default})"
     return field.metadata["help"].replace("%", "%%") + default
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say how to go on."""
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
+    for name in ("out", "resume", "init_from", "config"):
+        if getattr(args, name) == "":
+            raise ConfigError(f"--{name.replace('_', '-')} is empty: name a path, or leave it out")
     if args.resume and (args.out or args.init_from):
         raise ConfigError("--resume goes on in its own folder with its own parameters: leave out --out and --init-from")
     in_file = read_toml(args.config) if args.config else {}
@@ -78,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
         if "files" in layer:
             layer["files"] = [os.path.abspath(path) for path in layer["files"]]  # the run may be used from elsewhere
     if args.print_config:
-        _print_config(merge(in_file, flags), in_file, flags)
+        run_settings = load_checkpoint(checkpoint_path(args.resume, "last"))[1]["config"] if args.resume else {}
+        _print_config(merge(run_settings, in_file, flags), {"run": run_settings, "file": in_file, "flag": flags})
         return 0
     if args.resume:
         fit = resume(args.resume, in_file | flags)
@@ -120,9 +126,9 @@ def _free_folder() -> Path:
     return folder
 
 
-def _print_config(config: Config, in_file: dict[str, Any], flags: dict[str, Any]) -> None:
+def _print_config(config: Config, layers: dict[str, dict[str, Any]]) -> None:
     for name, value in dataclasses.asdict(config).items():
-        origin = "flag" if name in flags else "file" if name in in_file else "default"
+        origin = next((origin for origin in reversed(layers) if name in layers[origin]), "default")
         line = f"{name} = {json.dumps(value, ensure_ascii=False)}"  # one value in JSON is the same in TOML
         print(f"{line:<32} # {origin}")
 

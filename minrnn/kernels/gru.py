@@ -124,7 +124,7 @@ def gru_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -
             v, d, scratch = empty(size, 3 * H), empty(3, size, H), empty(2, size, H)
             return GRUPart(rows, steps, v, blocks(v)[:2], blocks(v)[2], dh[rows], keep[rows], d, scratch)
 
-        parts = [part(rows) for rows in bk.parts(B, 6.0 * T * B * H * H)]
+        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * 3 * H)]  # by the operations of (2)
         dx = empty(T, B, D) if needs_dx else None
         return GRUWorkspace(h, gates, q, a, dv, dx, dh, keep, empty(3 * H, H), parts)
 
@@ -211,7 +211,7 @@ def gru_forward(
                 sigmoids(s.a_rz, part.v_rz, s.rz)  # (3)
                 state(s.a_n, part.v_n, bhn, s.r, s.z, s.n, s.q, s.h_prev, s.h)  # (2) (4) (5)
 
-        with bk.extremes_are_fine():
+        with bk.extremes_are_fine():  # e^-a may overflow to infinity: 1 / (1 + ∞) = 0 is the right σ
             bk.run([partial(steps, part) for part in ws.parts])
         cache = GRUCache(ws.h, ws.gates, ws.q, Wh, bhn, input_cache, ws)
         return ws.h[1:], ws.h[T].copy(), cache

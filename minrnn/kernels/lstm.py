@@ -128,7 +128,7 @@ def lstm_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) 
             v, d, scratch = empty(n, 4 * H), empty(4, n, H), empty(3, n, H)
             return LSTMPart(rows, steps, v, blocks(v)[:3], blocks(v)[3], dh[rows], dc[rows], d, scratch)
 
-        parts = [part(rows) for rows in bk.parts(B, 8.0 * T * B * H * H)]
+        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * 4 * H)]  # by the operations of (2)
         dx = empty(T, B, D) if needs_dx else None
         return LSTMWorkspace(h, c, gates, tanh_c, a, dx, dh, dc, empty(4 * H, H), parts)
 
@@ -216,7 +216,7 @@ def lstm_forward(
                 sigmoids(s.a_ifo, part.v_ifo, s.ifo)  # (2) (3) for i f o
                 state(s.a_g, part.v_g, s.i, s.f, s.o, s.g, s.c_prev, s.c, s.tanh_c, s.h)  # the rest, to (6)
 
-        with bk.extremes_are_fine():
+        with bk.extremes_are_fine():  # e^-a may overflow to infinity: 1 / (1 + ∞) = 0 is the right σ
             bk.run([partial(steps, part) for part in ws.parts])
         cache = LSTMCache(ws.h, ws.c, ws.gates, ws.tanh_c, Wh, input_cache, ws)
         return ws.h[1:], ws.h[T].copy(), ws.c[T].copy(), cache
@@ -235,7 +235,8 @@ def lstm_backward(
     and dcT (B,H) are the gradients of the final state. Any of the three may be None, which means zeros.
 
     Returns dx (T,B,D) (None for ids), dh0, dc0 (B,H), dWx (D,4H), dWh (H,4H), db (4H,). `out = (dWx, dWh, db)` names
-    where the parameter gradients are written; they are overwritten, not added to. The cache survives.
+    where the parameter gradients are written; they are overwritten, not added to. The cache survives. With a workspace
+    of the caller's, dx is a view of it.
     """
     Wh, input_cache, ws = cache.Wh, cache.input, cache.ws
     T, B, H = cache.tanh_c.shape
@@ -263,7 +264,8 @@ def lstm_backward(
                 saved = s.i, s.f, s.o, s.g, s.c_prev, s.tanh_c
                 state_backward(dh_out, *saved, part.dh, part.dc, *d, scratch, s.a_g)  # reverses (6) (5) (4), (3) for g
                 sigmoids_backward(d_ifo, s.ifo, part.scratch, s.a_ifo)  # reverses (3) for i f o
-                bk.matmul(s.da, ws.WhT, out=part.dh)  # reverses (2), into h[t]                        (B,H)
+                # s.a_ifo and s.a_g, just written, are the blocks of s.da
+                bk.matmul(s.da, ws.WhT, out=part.dh)  # reverses (2): dh for step t−1                  (B,H)
 
         bk.run([partial(steps_backward, part) for part in ws.parts])
         da = ws.a.reshape(T * B, 4 * H)

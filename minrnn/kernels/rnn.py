@@ -87,7 +87,7 @@ def rnn_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -
             steps = [RNNStep(a[t, rows], h[t, rows], h[t + 1, rows]) for t in range(T)]
             return RNNPart(rows, steps, empty(rows.stop - rows.start, H), dh[rows])
 
-        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * H)]
+        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * H)]  # by the operations of (2)
         dx = empty(T, B, D) if needs_dx else None
         return RNNWorkspace(h, a, dx, dh, empty(H, H), parts)
 

@@ -316,3 +316,50 @@ def test_error_on_a_terminal_starts_on_a_line_of_its_own(tmp_path):
     flags = [tmp_path / "text.txt", *SMALL, "--optimizer", "sgd", "--lr", "1e30", "--out", tmp_path / "run"]
     code, _, shown = on_terminal(*flags)
     assert code == 4 and re.search(r"\nminrnn: error: training diverged at step \d+: [^\n]*\r\n$", shown)
+
+
+# Two processes, one folder.
+
+HOLD = """
+import sys
+from minrnn.cli.train import resume
+fit = resume("run", {"steps": 40})
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(train, tmp_path):
+    train("--out", "run")
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        held = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+        command = [sys.executable, "-m", "minrnn", "train", "--resume", "run", "--steps", "50"]
+        refused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == held
+        other.communicate("\n")
+    assert refused.returncode == 2 and "another process is training in run" in refused.stderr
+    assert held.startswith(before)
+    assert subprocess.run(command, capture_output=True, cwd=tmp_path, check=False).returncode == 0  # it has let go
+
+
+@pytest.mark.parametrize("flag", ["--out", "--resume", "--init-from", "--config"])
+def test_an_empty_path_is_not_taken_for_a_missing_flag(train, tmp_path, flag):
+    code, _, err = train(flag, "")
+    assert code == 2 and f"{flag} is empty" in err
+    assert not list(tmp_path.glob("run*"))
+
+
+def test_files_and_options_come_in_any_order(train, tmp_path):
+    (tmp_path / "more.txt").write_text("more of the same text\n" * 9)
+    code, out, _ = train("more.txt", "--out", "run", "--print-config", "more.txt")
+    assert code == 0 and out.count("more.txt") == 2
+
+
+def test_print_config_of_a_run_shows_its_own_settings(train):
+    train("--out", "run")
+    out = train("--resume", "run", "--steps", "77", "--print-config", text=None, small=[])[1]
+    assert re.search(r"^hidden = \d+ +# run$", out, re.M) and re.search(r"^steps = 77 +# flag$", out, re.M)

@@ -58,6 +58,18 @@ def test_a_gate_driven_to_its_limit_does_what_its_name_says(rng):
     np.testing.assert_allclose(run(1, -1), np.tanh(a + h0 @ Wh[:, 2 * H :] + bhn), rtol=1e-13)
 
 
+def test_cached_gates_are_in_the_promised_order(rng):
+    """r z n, activated; q with its bias."""
+    T, B, D, H = 1, 2, 3, 4
+    x, bhn = rng.standard_normal((T, B, D)), rng.standard_normal(H)
+    Wx, b = 0.1 * rng.standard_normal((D, 3 * H)), np.repeat([-1.0, 2.0, -2.0], H)
+    *_, cache = kernels.gru_forward(x, np.zeros((B, H)), Wx, np.zeros((H, 3 * H)), b, bhn)
+    a = (x[0] @ Wx + b).reshape(B, 3, H).transpose(1, 0, 2)
+    r, z = 1.0 / (1.0 + np.exp(-a[:2]))
+    np.testing.assert_allclose(cache.gates[0], [r, z, np.tanh(a[2] + r * bhn)], rtol=1e-13)
+    np.testing.assert_array_equal(cache.q[0], np.broadcast_to(bhn, (B, H)))
+
+
 def test_gradient_passes_a_closed_update_gate_unchanged(rng):
     """z = 1: the state is carried through 50 steps, and so is its gradient."""
     T, B, D, H = 50, 2, 3, 4

@@ -63,6 +63,16 @@ def test_a_gate_driven_to_its_limit_does_what_its_name_says(rng):
         np.testing.assert_allclose(hT, (o > 0) * np.tanh(cT), rtol=1e-13, atol=1e-300)
 
 
+def test_cached_gates_are_in_the_promised_order(rng):
+    """i f o g, activated: whoever looks into gates (plots of open and shut ones) looks here."""
+    T, B, D, H = 1, 2, 3, 4
+    x, zeros = rng.standard_normal((T, B, D)), np.zeros((B, H))
+    Wx, b = 0.1 * rng.standard_normal((D, 4 * H)), np.repeat([-1.0, 2.0, 3.0, -2.0], H)
+    *_, cache = kernels.lstm_forward(x, zeros, zeros, Wx, np.zeros((H, 4 * H)), b)
+    a = (x[0] @ Wx + b).reshape(B, 4, H).transpose(1, 0, 2)
+    np.testing.assert_allclose(cache.gates[0], [*(1.0 / (1.0 + np.exp(-a[:3]))), np.tanh(a[3])], rtol=1e-13)
+
+
 def test_cell_state_gradient_passes_an_open_forget_gate_unchanged(rng):
     """f = 1, i = 0, o = 0: c is carried through 50 steps, and so is dc. A factor f left out or doubled shows."""
     T, B, D, H = 50, 2, 3, 4
