@@ -9,6 +9,8 @@ Source: Srivastava et al. 2014, in the inverted form of PyTorch's nn.Dropout. Ev
 What this is not: a layer with a training flag. Whoever calls it decides p and owns the random stream `rng`.
 """
 
+from __future__ import annotations  # naming numpy.random.Generator would import numpy.random: 13 ms
+
 from typing import NamedTuple
 
 import numpy
