@@ -1,9 +1,7 @@
 """Text files: bytes in, characters out, nothing guessed.
 
-What it is: strict UTF-8. A byte-order mark at the start of a file is dropped; every other byte counts, line
-ends
-included: a file with CRLF keeps its '\\r' characters, so that two people with the same bytes see the same
-losses.
+What it is: strict UTF-8. A byte-order mark at the start of a file is dropped; every other byte counts, line ends
+included: a file with CRLF keeps its '\\r' characters, so that two people with the same bytes see the same losses.
 What it is not: an encoding detector. Other encodings are refused with the place where they fail.
 """
 
