@@ -159,3 +159,15 @@ def test_settings_out_of_range_are_no_text_errors(wrong):
         assert not isinstance(caught.value, TextError)
     with pytest.raises(ValueError, match="tail, rows"):
         largest_batch("columns", 99, batch_size=2, seq_length=3, val_frac=0.1)
+
+
+@pytest.mark.parametrize("val_frac", [0.02, 0.1, 0.5])
+def test_largest_batch_leaves_every_stream_something_to_validate(val_frac):
+    for n in range(10, 300):
+        sizes = {"seq_length": 1, "val_frac": val_frac}
+        try:
+            batch_size = largest_batch("tail", n, batch_size=60, **sizes)
+        except TextError:
+            continue
+        val = split_tail(np.arange(n), batch_size=batch_size, **sizes).val
+        assert val.y.shape[0] == batch_size and val.y.shape[1] >= 1
