@@ -3,7 +3,7 @@
 NumPy lets other threads run while it is inside a loop or a matrix product, so ordinary threads will do. Each takes its
 rows through the whole sequence, with the matrix library held to one thread. That beats matrix products on all cores,
 between which the rest of the work waits on one: `scripts/bench` has the figures. It also degrades gracefully when
-another program wants a core, where the spinning threads of a matrix library can make a small product 50 times slower.
+another program wants a core, where the spinning threads of a matrix library were seen to make training 20 times slower.
 
 The number of threads is that of NumPy's matrix library (OPENBLAS_NUM_THREADS and the like), or MINRNN_THREADS. For a
 given number results are the same at every run, bit for bit.
