@@ -280,7 +280,7 @@ def start(config: Config, folder: str | Path, *, init_from: str | Path | None = 
     folder = Path(folder)
     _require_free(folder)
     data = load_data(config) if data is None else data
-    fit = Fit(config, data, _trainer(config, data), folder)
+    fit = Fit(config, data, make_trainer(config, data), folder)
     if init_from is not None:
         _take_parameters(fit, init_from)
     try:
@@ -327,7 +327,7 @@ def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
         )
     if data.sha256 != content["data"]["sha256"]:
         raise TextError("the text has changed since the checkpoint was made; resume needs the same one")
-    fit = Fit(config, data, _trainer(config, data), folder)
+    fit = Fit(config, data, make_trainer(config, data), folder)
     load_parameters(fit.trainer.model, arrays)
     fit.trainer.restore(arrays, content["trainer"])
     fit.progress = Progress(**content["progress"])
@@ -363,7 +363,8 @@ def _lock(folder: Path) -> IO[str] | None:
     return file
 
 
-def _trainer(config: Config, data: Data) -> Trainer:
+def make_trainer(config: Config, data: Data) -> Trainer:
+    """A Trainer of a fresh network on `data`, as the settings say."""
     return Trainer(
         make_model(config, len(data.vocabulary)),
         data.batches,

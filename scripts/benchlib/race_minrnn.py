@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from benchlib import race_clock
-from minrnn.build import load_data, make_model, make_optimizer, make_schedule
+from minrnn.build import load_data
 from minrnn.cli.train import add_arguments
 from minrnn.config import FIELDS, merge
 from minrnn.evaluate import evaluate
-from minrnn.train import Trainer
+from minrnn.fit import make_trainer
 
 HELD_OUT = ["--split", "tail", "--val-frac", "0.1"]
 
@@ -25,16 +25,8 @@ def race(data: str, flags: list[str], seconds: int, every: int) -> dict[str, Any
     args = vars(parser.parse_args([str(Path(data).resolve()), *flags, *HELD_OUT]))
     config = merge({}, {name: value for name, value in args.items() if name in FIELDS})
     text = load_data(config)
-    model = make_model(config, len(text.vocabulary))
-    trainer = Trainer(
-        model,
-        text.batches,
-        make_optimizer(config),
-        make_schedule(config, text.batches),
-        clip_norm=config.clip_norm,
-        clip_value=config.clip_value,
-        loss_reduction=config.loss_reduction,
-    )
+    trainer = make_trainer(config, text)
+    model = trainer.model
     held_out = text.split.val
     points = race_clock.run(
         trainer.train_step,
