@@ -6,8 +6,11 @@ Every random stream comes from the one seed: initialisation from the seed itself
 What this is not: it trains nothing and writes nothing.
 """
 
-import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from minrnn.config import Config
 from minrnn.model import CharRNN
@@ -26,15 +29,23 @@ from minrnn.text import (
     Batches,
     FixedLength,
     Split,
+    Spool,
     StreamBatches,
+    Streams,
     TextError,
     Vocabulary,
     WindowBatches,
+    beginnings,
+    count_characters,
     largest_batch,
-    normalize,
-    read_text,
+    map_ids,
+    normalize_blocks,
+    read_blocks,
     stdlib_text,
 )
+
+# Called now and then with what is being done, and the numbers of bytes done and in all; 0 in all: nobody knows.
+Report = Callable[[str, int, int], None]
 
 DATA_STREAM, DROPOUT_STREAM, SAMPLE_STREAM = 1, 2, 3
 MOST_CHARACTERS = 30_000  # distinct; Chinese novels have 3,000 to 8,000
@@ -42,31 +53,39 @@ MOST_CHARACTERS = 30_000  # distinct; Chinese novels have 3,000 to 8,000
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A text, ready to be learned."""
+    """A text, ready to be learned. Its ids are in a file that is mapped; nothing holds the text itself."""
 
-    text: str
+    characters: int
     sha256: str  # of its UTF-8 bytes, after normalisation
     vocabulary: Vocabulary
     split: Split
+    val: Streams | None  # of the split, the part that is evaluated during training
     batches: Batches
     batch_size: int  # smaller than the one asked for where the text is short
 
 
-def load_text(config: Config) -> str:
-    """The text that the settings name, normalised. Raises TextError, or ImportError for a missing extra."""
-    text = read_text(config.files) if config.files else stdlib_text().text
-    return normalize(text, lowercase=config.lowercase, nfc=config.nfc, ascii=config.ascii)
+def text_blocks(files: Sequence[str], config: Config, report: Report | None = None) -> Iterator[str]:
+    """The text of `files`, of the standard library if there are none, normalised as the settings say, in blocks.
+
+    Raises TextError, or ImportError for a missing extra.
+    """
+    blocks = read_blocks(files, report and partial(report, "reading")) if files else iter([stdlib_text().text])
+    return normalize_blocks(blocks, lowercase=config.lowercase, nfc=config.nfc, ascii=config.ascii)
 
 
-def load_data(config: Config) -> Data:
+def load_data(config: Config, report: Report | None = None) -> Data:
     """Read, encode, split and batch the text that the settings name.
 
     Raises TextError for a text that is missing, unreadable or too short, or that has so many distinct characters that
-    something must be wrong with it.
+    something must be wrong with it, and where the temporary folder has no room for it.
     """
-    text = load_text(config)
-    vocabulary = make_vocabulary(text, config)
-    ids = vocabulary.encode(text, "error" if vocabulary.unknown is None else "replace")
+    with Spool() as spool:
+        counts = count_characters(spool.keep(text_blocks(config.files, config, report)))
+        vocabulary = make_vocabulary(counts, config)
+        again = spool.blocks(report and partial(report, "encoding"))
+        ids = map_ids(
+            vocabulary.encode_blocks(again, "error" if vocabulary.unknown is None else "replace"), vocabulary.id_type
+        )
     T, val_frac = config.seq, config.val_frac
     batch_size = largest_batch(config.split, len(ids), batch_size=config.batch, seq_length=T, val_frac=val_frac)
     split = SPLITS[config.split](ids, batch_size=batch_size, seq_length=T, val_frac=val_frac)
@@ -78,15 +97,15 @@ def load_data(config: Config) -> Data:
         batches = WindowBatches(split.train_ids, batch_size, T, seed=seed)
     else:
         batches = StreamBatches(split.train, FixedLength(T), seed=seed)
-    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    return Data(text, digest, vocabulary, split, batches, batch_size)
+    val = split.val and beginnings(split.val, config.eval_chars)
+    return Data(len(ids), spool.sha256, vocabulary, split, val, batches, batch_size)
 
 
-def make_vocabulary(text: str, config: Config) -> Vocabulary:
-    """The characters of the text, held-out part included, as the settings limit them. Raises TextError."""
+def make_vocabulary(counts: np.ndarray, config: Config) -> Vocabulary:
+    """The characters that were counted, held-out part included, as the settings limit them. Raises TextError."""
     limited = config.vocab_min_freq > 1 or config.vocab_max_size > 0
-    vocabulary = Vocabulary.from_text(
-        text,
+    vocabulary = Vocabulary.from_counts(
+        counts,
         min_freq=config.vocab_min_freq,
         max_size=config.vocab_max_size or None,
         unknown="<unk>" if limited else None,

@@ -92,6 +92,7 @@ class Config:
     time_limit: float = setting(0.0, "seconds, or such as 90s, 2m, 1h30m", least=0)
     patience: int = setting(0, "evaluations without a new best before stopping", least=0)
     eval_every: int = setting(500, "steps between evaluations", least=0)
+    eval_chars: int = setting(1_000_000, "held-out characters that an evaluation scores; 0 is all", fixed=True, least=0)
     save_every: int = setting(500, "steps between checkpoints", least=0)
     sample_every: int = setting(0, "steps between samples", least=0)
     log_every: int = setting(50, "steps between lines of metrics", least=1)

@@ -17,7 +17,8 @@ import numpy as np
 
 from minrnn.backend import Array
 from minrnn.model import CharRNN
-from minrnn.text import Split, Streams, TextError, witten_bell
+from minrnn.parallel import RowParallel
+from minrnn.text import Split, Streams, TextError, release, witten_bell
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Evaluation:
             return math.inf
 
 
-def evaluate(model: CharRNN, streams: Streams, seq_length: int) -> Evaluation:
+def evaluate(model: CharRNN | RowParallel, streams: Streams, seq_length: int) -> Evaluation:
     """The loss of `model` on every target of `streams`, (B, M), computed seq_length columns at a time.
 
     Raises TextError when the streams hold nothing to predict.
@@ -52,24 +53,25 @@ def evaluate(model: CharRNN, streams: Streams, seq_length: int) -> Evaluation:
     return Evaluation(float(total) / streams.y.size, streams.y.size)
 
 
-def per_character(model: CharRNN, streams: Streams, seq_length: int) -> np.ndarray:
+def per_character(model: CharRNN | RowParallel, streams: Streams, seq_length: int) -> np.ndarray:
     """The nats of every target, (B, M) float64 on the host: entry [b, t] belongs to streams.y[b, t]."""
     chunks = [model.backend.to_host(nll).astype(np.float64) for nll in _chunks(model, streams, seq_length)]
     return np.concatenate(chunks).T
 
 
-def _chunks(model: CharRNN, streams: Streams, seq_length: int) -> Iterator[Array]:
+def _chunks(model: CharRNN | RowParallel, streams: Streams, seq_length: int) -> Iterator[Array]:
     """The negative log-likelihoods of one chunk of columns after the other, (T,B) each, on the device."""
     if streams.y.size == 0:
         raise TextError(
             "there is nothing to predict: a stream needs two characters; use a longer text or fewer streams"
         )
     state = None
-    for start in range(0, streams.x.shape[1], seq_length):
+    for number, start in enumerate(range(0, streams.x.shape[1], seq_length)):
         columns = slice(start, start + seq_length)
         x, y = (model.backend.from_host(ids[:, columns].T, np.intp) for ids in (streams.x, streams.y))  # (T,B)
-        _, state, cache = model.forward(x, y, state)
-        yield cache.loss.nll
+        release(streams.x, len(streams.x), number)  # and y, a view of the same ids
+        nll, state = model.nll(x, y, state)  # (T,B)
+        yield nll
 
 
 def baseline(split: Split, vocab_size: int, held_out: Streams | None = None, max_order: int = 6) -> np.ndarray:

@@ -28,6 +28,7 @@ from minrnn.build import (
     DROPOUT_STREAM,
     SAMPLE_STREAM,
     Data,
+    Report,
     load_data,
     make_model,
     make_optimizer,
@@ -37,7 +38,19 @@ from minrnn.build import (
 from minrnn.config import FIELDS, Config, ConfigError, merge, to_toml
 from minrnn.evaluate import evaluate
 from minrnn.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from minrnn.runs import BEST, CONFIG, LAST, METRICS, checkpoint_path, host_parameters, load_model, load_parameters
+from minrnn.parallel import sharing
+from minrnn.runs import (
+    BEST,
+    CONFIG,
+    LAST,
+    METRICS,
+    checkpoint_path,
+    host_parameters,
+    load_model,
+    load_parameters,
+    lock,
+    require_free,
+)
 from minrnn.sample import sample_text
 from minrnn.text import TextError, Vocabulary
 from minrnn.train import Diverged, StepResult, Trainer
@@ -90,9 +103,18 @@ class Fit:
     def run(self) -> Iterator[Event]:
         """Train until a limit, the patience or a signal ends it; the last event is "end" with the reason.
 
-        Raises Diverged for NaN, infinity or a loss above three times the first; CheckpointError when saving fails.
+        Raises Diverged for NaN, infinity or a loss above three times the first; CheckpointError when saving fails;
+        WorkerDied when a process that shares the work (minrnn.parallel) has ended.
         """
         self._started = time.monotonic() - self.progress.elapsed_s
+        trainer = self.trainer
+        try:
+            with sharing(trainer.model, self.config.seq, self.data.batch_size) as trainer.engine:
+                yield from self._run()
+        finally:
+            trainer.engine = trainer.model
+
+    def _run(self) -> Iterator[Event]:
         while True:
             yield from self._due()
             reason = self._reason_to_stop()
@@ -206,9 +228,9 @@ class Fit:
         self._require_sound()
         done, step = self.progress, self.trainer.step
         done.evaluated_at = step
-        if self.data.split.val is None:
+        if self.data.val is None:
             return
-        result = evaluate(self.trainer.model, self.data.split.val, self.config.seq)
+        result = evaluate(self.trainer.engine, self.data.val, self.config.seq)
         finite = math.isfinite(result.nats_per_char)
         val_loss = done.val_loss = result.nats_per_char if finite else None  # JSON knows no NaN
         best = val_loss is not None and (done.best_val_loss is None or val_loss < done.best_val_loss)
@@ -257,7 +279,7 @@ class Fit:
                 "best_val_loss": done.best_val_loss,
                 "best_step": done.best_step,
             },
-            "data": {"sha256": self.data.sha256, "characters": len(self.data.text)},
+            "data": {"sha256": self.data.sha256, "characters": self.data.characters},
             "versions": versions(),
         }
 
@@ -278,7 +300,7 @@ def start(config: Config, folder: str | Path, *, init_from: str | Path | None = 
     holds a run, TextError, CheckpointError, BackendError.
     """
     folder = Path(folder)
-    _require_free(folder)
+    require_free(folder)
     data = load_data(config) if data is None else data
     fit = Fit(config, data, make_trainer(config, data), folder)
     if init_from is not None:
@@ -288,27 +310,27 @@ def start(config: Config, folder: str | Path, *, init_from: str | Path | None = 
         with open(folder / CONFIG, "x", encoding="utf-8") as file:  # "x": of two runs that start at once, one fails
             file.write(to_toml(config))
     except FileExistsError:
-        _require_free(folder)
+        require_free(folder)
         raise
     except OSError as error:
         raise TextError(f"cannot write into the folder {folder}: {error.strerror or error}") from error
-    fit.lock = _lock(folder)
+    fit.lock = lock(folder)
     fit._write({"event": "start", "schema": 1, "config": dataclasses.asdict(config), "versions": versions()})
     return fit
 
 
-def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
+def resume(folder: str | Path, changes: Mapping[str, Any], report: Report | None = None) -> Fit:
     """Go on with the run in `folder` from its last checkpoint, with `changes` to settings that may change.
 
-    Raises ConfigError for a change that the checkpoint cannot follow, CheckpointError for a damaged checkpoint,
-    TextError when the text is gone or is another one.
+    `report` is that of load_data. Raises ConfigError for a change that the checkpoint cannot follow, CheckpointError
+    for a damaged checkpoint, TextError when the text is gone or is another one.
     """
     folder = Path(folder)
     path = checkpoint_path(folder, "last")
     if path.parent != folder:
         raise CheckpointError(f"{folder} is a file: --resume wants the folder of a run, --init-from takes checkpoints")
     arrays, content = load_checkpoint(path)
-    lock = _lock(folder)
+    held = lock(folder)
     if "trainer" not in content:
         raise CheckpointError(
             f"{path} holds a network but no run to go on with: start a new one with --init-from {path}"
@@ -318,7 +340,7 @@ def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
         was, now = getattr(saved, name), getattr(config, name)
         if FIELDS[name].metadata["fixed"] and now != was:
             raise ConfigError(f"{name} was {was!r} and cannot become {now!r} in a resumed run")
-    data = load_data(config)
+    data = load_data(config, report)
     vocabulary = Vocabulary.from_json(content["vocabulary"])
     if vocabulary != data.vocabulary:
         raise CheckpointError(
@@ -333,34 +355,11 @@ def resume(folder: str | Path, changes: Mapping[str, Any]) -> Fit:
     fit.progress = Progress(**content["progress"])
     if fit.total_steps is not None and fit.total_steps < fit.trainer.step:
         raise ConfigError(f"{folder} is at step {fit.trainer.step} already: set steps or epochs above that to go on")
-    fit.lock, metrics = lock, folder / METRICS
+    fit.lock, metrics = held, folder / METRICS
     metrics.touch()
     os.truncate(metrics, min(metrics.stat().st_size, fit.progress.metrics_bytes))
     fit._write({"event": "resume", "step": fit.trainer.step, "versions": versions()})
     return fit
-
-
-def _require_free(folder: Path) -> None:
-    if (folder / LAST).exists():
-        raise ConfigError(f"{folder} already holds a run: go on with --resume {folder}, or choose another --out")
-    if any((folder / name).exists() for name in (CONFIG, METRICS, BEST)):
-        raise ConfigError(
-            f"{folder} holds a run without a checkpoint to go on with: remove the folder, or choose another --out"
-        )
-
-
-def _lock(folder: Path) -> IO[str] | None:
-    """Keep other processes from training in the same folder until this one ends. Raises ConfigError if one does."""
-    try:
-        import fcntl  # noqa: PLC0415 (not on Windows, where nothing is locked)
-    except ImportError:
-        return None
-    file = open(folder / CONFIG, "a", encoding="utf-8")  # noqa: SIM115 (held open: closing it would unlock)
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ConfigError(f"another process is training in {folder}: wait for it, or choose another folder") from error
-    return file
 
 
 def make_trainer(config: Config, data: Data) -> Trainer:

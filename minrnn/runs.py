@@ -11,11 +11,11 @@ What this is not: it neither trains nor decides when to save.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from minrnn.config import Config, merge
+from minrnn.config import Config, ConfigError, merge
 from minrnn.model import CharRNN
 from minrnn.model.checkpoint import CheckpointError, load_checkpoint
 from minrnn.text import Vocabulary
@@ -99,3 +99,27 @@ def read_metrics(run: str | Path) -> list[dict[str, Any]]:
             break
         lines.append(entry)
     return lines
+
+
+def require_free(folder: Path) -> None:
+    """Raise ConfigError if the folder holds a run, or what is left of one."""
+    if (folder / LAST).exists():
+        raise ConfigError(f"{folder} already holds a run: go on with --resume {folder}, or choose another --out")
+    if any((folder / name).exists() for name in (CONFIG, METRICS, BEST)):
+        raise ConfigError(
+            f"{folder} holds a run without a checkpoint to go on with: remove the folder, or choose another --out"
+        )
+
+
+def lock(folder: Path) -> IO[str] | None:
+    """Keep other processes from training in the same folder until this one ends. Raises ConfigError if one does."""
+    try:
+        import fcntl  # noqa: PLC0415 (not on Windows, where nothing is locked)
+    except ImportError:
+        return None
+    file = open(folder / CONFIG, "a", encoding="utf-8")  # noqa: SIM115 (held open: closing it would unlock)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ConfigError(f"another process is training in {folder}: wait for it, or choose another folder") from error
+    return file

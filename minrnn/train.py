@@ -16,6 +16,7 @@ import numpy as np
 from minrnn.backend import Array
 from minrnn.model import CELLS, CharRNN, State
 from minrnn.optim import Optimizer, Schedule, clip_grad_norm, clip_grad_value, grad_norm
+from minrnn.parallel import RowParallel
 from minrnn.text import Batches
 
 
@@ -39,6 +40,7 @@ class Trainer:
     clip_norm and clip_value: limits of the global norm and of each entry of the gradient, 0 for none.
     loss_reduction: "mean", or "sum_time", which differentiates the loss summed over time and averaged over the batch
     (char-rnn); that is T times the mean, which a clip and plain SGD feel.
+    engine: a RowParallel of this model, to use several cores; the model serves alone without one.
     """
 
     def __init__(
@@ -52,10 +54,12 @@ class Trainer:
         clip_value: float = 0.0,
         loss_reduction: str = "mean",
         rng: np.random.Generator | None = None,
+        engine: RowParallel | None = None,
     ) -> None:
         self.model, self.batches, self.optimizer, self.schedule = model, batches, optimizer, schedule
         self.clip_norm, self.clip_value, self.loss_reduction = clip_norm, clip_value, loss_reduction
         self.rng = np.random.default_rng(0) if rng is None else rng  # draws the dropout masks
+        self.engine: CharRNN | RowParallel = engine or model
         self.step = 0  # updates made
         self.epoch, self.index = 0, 0  # the next batch
         self.state: State | None = None  # what the last chunk left
@@ -69,8 +73,8 @@ class Trainer:
         """Make one update with the next batch."""
         model = self.model
         x, y, before = self._next_batch()
-        loss, state, cache = model.forward(x, y, before, rng=self.rng)
-        model.backward(cache, dloss=len(x) if self.loss_reduction == "sum_time" else 1.0)
+        dloss = len(x) if self.loss_reduction == "sum_time" else 1.0
+        loss, state = self.engine.gradient(x, y, before, dloss=dloss, rng=self.rng)
         norm, clipped = self._clip(model.grads.flat)
         lr = self.schedule(self.step)
         self.optimizer.step(model.params.flat, model.grads.flat, lr)
@@ -83,7 +87,8 @@ class Trainer:
 
     def next_loss(self) -> Array:
         """The loss of the next batch before its update, without dropout. Changes nothing."""
-        return self.model.forward(*self._next_batch())[0]
+        nll, _ = self.engine.nll(*self._next_batch())
+        return nll.mean()
 
     def _next_batch(self) -> tuple[Array, Array, State | None]:
         from_host = self.model.backend.from_host
@@ -94,7 +99,8 @@ class Trainer:
         norm = clip_grad_norm(grads, self.clip_norm) if self.clip_norm else grad_norm(grads)
         clipped = norm > self.clip_norm if self.clip_norm else norm < 0
         if self.clip_value:
-            clipped = clipped | (abs(grads).max() > self.clip_value)
+            xp = self.model.backend.xp
+            clipped = clipped | (xp.maximum(grads.max(), -grads.min()) > self.clip_value)
             clip_grad_value(grads, self.clip_value)
         return norm, clipped
 

@@ -1,12 +1,8 @@
 """What all tests share: hypothesis without luck or clocks, a seeded generator, one way to compare arrays."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
-
-from minrnn import threads
 
 settings.register_profile("minrnn", derandomize=True, deadline=None)
 settings.register_profile(
@@ -32,22 +28,3 @@ def assert_close():
         assert error <= tolerance * largest, f"{name} differs by {error:.1e}, largest entry {largest:.1e}"
 
     return check
-
-
-@pytest.fixture
-def share(monkeypatch):
-    """share(n): from here on n threads share all work, however small it is; they are gone after the test."""
-    monkeypatch.setattr(threads, "_pool", cache(threads._pool.__wrapped__))
-
-    def use(n):
-        monkeypatch.setattr(threads, "count", lambda: n)
-        monkeypatch.setattr(threads, "WORTH", 0)
-        close()
-
-    def close():
-        if threads._pool.cache_info().currsize:
-            threads._pool().shutdown()
-            threads._pool.cache_clear()
-
-    yield use
-    close()

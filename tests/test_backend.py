@@ -209,6 +209,13 @@ def test_matmul_refuses_mixed_dtypes(which):
         HOST.matmul(*arrays.values())
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (8, 16), (9, 20), (24, 5), (0, 3)])
+def test_transpose_writes_every_strip(rng, shape):
+    a, out = rng.standard_normal(shape), np.full(shape[::-1], np.nan)
+    HOST.transpose(a, out=out)
+    np.testing.assert_array_equal(out, a.T)
+
+
 # Rows.
 
 
@@ -228,6 +235,18 @@ def test_sum_rows_is_add_at(rng, N, V):
     assert HOST.sum_rows(rows, ids, out) is out
     np.testing.assert_allclose(out, expected, rtol=1e-13, atol=1e-14)
     assert np.all(out[np.setdiff1d(np.arange(V), ids)] == 0.0)
+
+
+FEW = backend.GATHERED // (3 * 8)  # rows of 3 numbers that are gathered at a time
+
+
+@pytest.mark.parametrize(("N", "M"), [(FEW, 3), (2 * FEW, 3), (2 * FEW + 1, 3), (5, backend.GATHERED), (5, 0)])
+def test_sum_rows_of_a_very_common_id_and_of_very_wide_rows(rng, N, M):
+    """More rows than are gathered at a time, up to the very last one, and a single row that is too much already."""
+    rows, ids = rng.integers(-99, 99, (N + 1, M)).astype(float), np.zeros(N + 1, int)  # whole numbers: exact
+    ids[N // 2] = 1
+    out = HOST.sum_rows(rows, ids, np.full((2, M), np.nan))
+    np.testing.assert_array_equal(out, [rows[ids == 0].sum(axis=0), rows[N // 2]])
 
 
 def test_sum_rows_of_nothing_is_zero():

@@ -1,6 +1,7 @@
 """scripts/bench and scripts/race: arithmetic of the tables, order of turns, the clock. Nothing is timed here."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from minrnn import CharRNN
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))  # where a script finds benchlib when it is run
-command, configurations, processes, race_clock, race_command, tables, with_loops = (
-    importlib.import_module(f"benchlib.{name}")
-    for name in ("command", "configurations", "processes", "race_clock", "race_command", "tables", "with_loops")
+NAMES = "command", "configurations", "processes", "profiling", "race_clock", "race_command", "tables", "with_loops"
+command, configurations, processes, profiling, race_clock, race_command, tables, with_loops = (
+    importlib.import_module(f"benchlib.{name}") for name in NAMES
 )
 Configuration, Engine = configurations.Configuration, processes.Engine
 
@@ -157,6 +158,20 @@ def test_loops_train_the_same_network_as_minrnn(cell):
     np.testing.assert_allclose(last["h"].T, after[0], rtol=1e-12)
     for ours, name in names.items():
         np.testing.assert_allclose(grads[ours].T, np.atleast_2d(model.grads[name]), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_profile_accounts_for_every_product_and_for_all_of_the_time(cell):
+    c = Configuration(cell, 2, 8, 11, 3, 5)
+    (_, once, whole), *rows = profiling.profile(c.to_json())
+    products = [(re.findall(r"\d+", what), calls) for what, calls, _ in rows if what.startswith("product")]
+    assert sum(2 * int(M) * int(K) * int(N) * calls for (M, K, _, N), calls in products) == configurations.step_flops(c)
+    assert once == 1 and sum(ms for _, _, ms in rows) == pytest.approx(whole)
+    assert all(ms > 0 for _, _, ms in rows) and {"clipping", "Adam"} <= {what for what, _, _ in rows}
+    assert sum(calls for what, calls, _ in rows if what.endswith(("state_backward", ": backward"))) == 10
+    assert not any(name in vars(CharRNN(3).backend) for name in ("matmul", "fused")), (
+        "the clock was left in the backend"
+    )
 
 
 def test_clock_of_the_race_stands_still_during_evaluation(monkeypatch):

@@ -1,23 +1,26 @@
 """From settings to parts: the right ones, with the right options and independent random streams."""
 
 import hashlib
+import mmap
+from functools import partial
 
 import numpy as np
 import pytest
 
+from minrnn import build
 from minrnn.build import (
     MOST_CHARACTERS,
     load_data,
-    load_text,
     make_model,
     make_optimizer,
     make_schedule,
     make_vocabulary,
+    text_blocks,
     total_steps,
 )
 from minrnn.config import merge
 from minrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
-from minrnn.text import StreamBatches, TextError, WindowBatches
+from minrnn.text import StreamBatches, TextError, WindowBatches, count_characters
 
 TEXT = "".join(np.random.default_rng(0).choice(list("abcdef \n"), size=1000))
 
@@ -35,23 +38,67 @@ def config(tmp_path):
 def test_text_is_read_in_order_and_normalised(tmp_path):
     (tmp_path / "a").write_text("Ab", encoding="utf-8")
     (tmp_path / "b").write_text("Cafe\u0301", encoding="utf-8")
-    files = {"files": [str(tmp_path / "b"), str(tmp_path / "a")]}
-    assert load_text(merge(files)) == "Cafe\u0301Ab"
-    assert load_text(merge(files, {"lowercase": True, "nfc": True})) == "café" + "ab"
+    files = [str(tmp_path / "b"), str(tmp_path / "a")]
+    assert "".join(text_blocks(files, merge())) == "Cafe\u0301Ab"
+    assert "".join(text_blocks(files, merge({"lowercase": True, "nfc": True}))) == "café" + "ab"
 
 
 def test_without_files_the_standard_library_is_learned():
-    text = load_text(merge({}))
+    text = "".join(text_blocks((), merge()))
     assert len(text) > 1_000_000 and "import " in text
 
 
 def test_data_belong_together(config):
     data = load_data(config(val_frac=0.2, split="rows"))
-    assert data.text == TEXT and data.sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
+    ids = np.concatenate([data.split.train_ids.ravel(), data.split.val_ids.ravel()])
+    assert data.characters == len(TEXT) and sorted(data.vocabulary.decode(ids)) == sorted(TEXT[: len(ids)])
+    assert data.sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
     assert data.vocabulary.characters == "\n abcdef"
     assert data.split.name == "rows" and data.split.train.x.shape[0] == 4
     np.testing.assert_array_equal(data.split.train.x[0], data.vocabulary.encode(TEXT)[: data.split.train.x.shape[1]])
     assert data.batch_size == 4
+
+
+def test_ids_are_mapped_and_as_small_as_the_vocabulary_allows(config, tmp_path):
+    assert load_data(config()).split.train_ids.dtype == np.uint8
+    (tmp_path / "text.txt").write_text(TEXT + "".join(map(chr, range(0x4E00, 0x4F00))), encoding="utf-8")
+    ids = load_data(config()).split.train_ids
+    assert ids.dtype == np.uint16 and not ids.flags.writeable
+    while isinstance(ids, np.ndarray):
+        ids = ids.base
+    assert isinstance(ids, mmap.mmap)
+
+
+def test_no_block_size_changes_the_data(config, tmp_path, monkeypatch):
+    (tmp_path / "text.txt").write_text("ΟΔΟΣ e\u0301\r\nÅ " * 60, encoding="utf-8")
+    settings = config(lowercase=True, nfc=True, vocab_min_freq=61)
+    whole = load_data(settings)
+    text = "οδος é\r\nå " * 60
+    assert (whole.characters, whole.sha256) == (len(text), hashlib.sha256(text.encode()).hexdigest())
+    monkeypatch.setattr(build, "read_blocks", partial(build.read_blocks, size=1))
+    small = load_data(settings)
+    assert (small.characters, small.sha256, small.vocabulary) == (whole.characters, whole.sha256, whole.vocabulary)
+    np.testing.assert_array_equal(small.split.train_ids, whole.split.train_ids)
+
+
+def test_progress_is_reported_in_bytes_for_both_passes(config):
+    seen = []
+    load_data(config(), lambda *event: seen.append(event))
+    assert seen == [("reading", 1000, 1000), ("encoding", 1000, 1000)]
+
+
+@pytest.mark.parametrize("split", ["tail", "rows"])
+def test_evaluation_is_limited_to_the_first_columns_of_the_held_out_streams(config, split):
+    settings = {"split": split, "val_frac": 0.4}
+    whole = load_data(config(**settings)).split.val
+    size = whole.x.size
+    for limit in (0, size, 1_000_000):
+        val = load_data(config(eval_chars=limit, **settings)).val
+        assert np.array_equal(val.x, whole.x) and np.array_equal(val.y, whole.y)
+    data = load_data(config(eval_chars=42, **settings))
+    assert np.array_equal(data.val.x, whole.x[:, :10]) and np.array_equal(data.val.y, whole.y[:, :10])
+    assert data.split.val.x.size == size  # what is held out stays held out
+    assert load_data(config(val_frac=0.0)).val is None
 
 
 def test_vocabulary_includes_the_held_out_part(config, tmp_path):
@@ -98,16 +145,19 @@ def test_too_short_text_says_what_to_set(config, tmp_path):
 
 def test_absurd_number_of_characters_says_what_it_would_cost():
     text = "".join(chr(0x4E00 + k) for k in range(20_000)) + "".join(chr(0x20000 + k) for k in range(20_000))
+    counts = count_characters([text])
     with pytest.raises(TextError, match=r"40,000 distinct characters.* about \d+\.\d GB of memory.*vocab_max_size"):
-        make_vocabulary(text, merge({}))
-    assert len(make_vocabulary(text, merge({"vocab_max_size": 5000}))) == 5001
-    assert len(make_vocabulary(text[:MOST_CHARACTERS], merge({}))) == MOST_CHARACTERS
+        make_vocabulary(counts, merge({}))
+    assert len(make_vocabulary(counts, merge({"vocab_max_size": 5000}))) == 5001
+    assert len(make_vocabulary(count_characters([text[:MOST_CHARACTERS]]), merge({}))) == MOST_CHARACTERS
 
 
 def test_memory_estimate_grows_with_what_it_is_for():
+    counts = count_characters(["".join(map(chr, range(0x10000, 0x10000 + 40_000)))])
+
     def gigabytes(**settings):
         with pytest.raises(TextError) as error:
-            make_vocabulary("".join(map(chr, range(0x10000, 0x10000 + 40_000))), merge(settings))
+            make_vocabulary(counts, merge(settings))
         return float(str(error.value).split("about ")[1].split(" GB")[0])
 
     # 5 · 4H·V numbers for weights, gradients and moments of Wx and decoder, 3 · T·B·V for one chunk, 4 bytes each

@@ -14,6 +14,7 @@ from minrnn.evaluate import Evaluation, evaluate
 from minrnn.fit import resume, start
 from minrnn.model.checkpoint import CheckpointError, load_checkpoint
 from minrnn.runs import load_model
+from minrnn.text import beginnings
 from minrnn.train import Diverged
 
 TEXT = "".join(np.random.default_rng(0).choice(list("abcd \n"), size=600))
@@ -142,6 +143,17 @@ def test_validation_is_that_of_the_held_out_text_from_zero_state(begin):
             assert event.data["val_loss"] == pytest.approx(loss, rel=1e-5)
             np.testing.assert_array_equal(state, [a for layer in fit.trainer.state for a in layer])
     assert fit.progress.val_loss == event.data.get("val_loss", fit.progress.val_loss)
+
+
+def test_validation_scores_as_many_characters_as_the_setting_says(begin):
+    losses = {}
+    for limit in (0, 10**6, 12):
+        fit = begin(f"run{limit}", eval_chars=limit, val_frac=0.2)
+        list(fit.run())
+        losses[limit] = fit.progress.val_loss
+        part = beginnings(fit.data.split.val, limit)
+        assert fit.progress.val_loss == evaluate(fit.trainer.model, part, 5).nats_per_char
+    assert losses[0] == losses[10**6] != losses[12]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minrnn import CharRNN
-from minrnn.sample import Sampler, draw, probabilities, sample_rng, sample_text
+from minrnn.sample import Sampler, draw, probabilities, sample_rng, sample_text, sample_texts
 from minrnn.text import TextError, Vocabulary
 
 V = 7
@@ -191,6 +191,92 @@ def test_forbidden_id_is_never_drawn_though_it_is_the_most_probable(prime, choic
     assert V - 1 in free
 
 
+@pytest.mark.parametrize("wrong", [-1, V])
+def test_prime_outside_the_vocabulary_is_refused_at_once(wrong):
+    with pytest.raises(IndexError, match=str(wrong)):
+        Sampler(make_model()).generate([1, wrong], 5, rng=np.random.default_rng(0))
+
+
+def test_texts_of_one_sampler_do_not_disturb_each_other():
+    sampler = Sampler(make_model(num_layers=2))
+    expected = [list(sampler.generate([k], 20, rng=sample_rng(k))) for k in range(2)]
+    both = [sampler.generate([k], 20, rng=sample_rng(k)) for k in range(2)]
+    found = [[], []]
+    for _ in range(20):
+        for k in range(2):
+            found[k].append(next(both[k]))
+            sampler.feed(3, sampler.zero_state)
+    assert found == expected
+
+
+def test_overflow_is_no_concern_and_the_caller_keeps_his_own_rules():
+    model = make_model()
+    model.params.flat[...] *= 2000  # e^-a is infinite or 0
+    with warnings.catch_warnings(), np.errstate(all="warn", over="raise"):
+        warnings.simplefilter("error")
+        rules = np.geterr()
+        for _ in Sampler(model).generate([2, 4], 30, temperature=1e-300, rng=np.random.default_rng(0)):
+            assert np.geterr() == rules, "what holds inside of the generator has reached its caller"
+        Sampler(model).feed(1, model.zero_state(1))
+        assert np.geterr() == rules
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_same_bits_at_every_run(batch):
+    sampler = Sampler(make_model(dtype="float32", vocab_size=300))
+
+    def run():
+        return list(sampler.generate_batch([2, 4], 200, rngs=[sample_rng(0, k) for k in range(batch)]))
+
+    assert run() == run()
+
+
+# --- batches
+
+
+@pytest.mark.parametrize("prime", [[], [2, 4]])
+@pytest.mark.parametrize(
+    "choice", [{}, {"temperature": 0.0}, {"temperature": 1.7, "top_k": 5}, {"top_p": 0.8}, {"never": 3}]
+)
+@pytest.mark.parametrize("embedding_size", [0, 4])
+@pytest.mark.parametrize(("cell", "nonlinearity"), KINDS)
+def test_each_text_of_a_batch_is_the_one_drawn_alone(cell, nonlinearity, embedding_size, choice, prime):
+    sampler = Sampler(make_model(cell, nonlinearity, embedding_size, num_layers=2))
+    rngs, alone = [[sample_rng(8, k) for k in range(5)] for _ in range(2)]
+    together = list(sampler.generate_batch(prime, 30, rngs=rngs, **choice))
+    expected = [list(sampler.generate(prime, 30, rng=rng, **choice)) for rng in alone]
+    assert [list(text) for text in zip(*together, strict=True)] == expected
+    assert [rng.random() for rng in rngs] == [rng.random() for rng in alone]
+    assert all(type(id) is int for ids in together for id in ids)
+
+
+def test_probabilities_of_a_batch_are_those_of_its_columns(rng):
+    for _ in range(100):
+        logits = rng.integers(-3, 4, (9, 4)) + rng.choice([0.0, 0.25], (9, 4))  # with ties
+        choice = {
+            "temperature": rng.uniform(0.3, 3),
+            "top_k": int(rng.integers(0, 12)) or None,
+            "top_p": float(rng.choice([1.0, rng.uniform(0.05, 0.999)])),
+        }
+        columns = [probabilities(column, **choice) for column in logits.T]
+        np.testing.assert_allclose(probabilities(logits, **choice), np.transpose(columns), rtol=1e-14)
+
+
+def test_one_text_of_a_batch_that_is_not_finite_is_an_error():
+    model = make_model()
+    model.params["rnn.0.Wx"][2] = np.nan
+    rngs = [sample_rng(0, k) for k in range(6)]
+    firsts = [next(Sampler(model).generate([], 1, rng=sample_rng(0, k))) for k in range(6)]
+    assert firsts.count(2) == 1
+    with pytest.raises(FloatingPointError, match="not finite"):
+        list(Sampler(model).generate_batch([], 2, rngs=rngs))
+
+
+def test_batch_without_generators_is_refused():
+    with pytest.raises(ValueError, match="rngs is empty"):
+        Sampler(make_model()).generate_batch([1], 5, rngs=[])
+
+
 # --- the distribution
 
 
@@ -352,3 +438,25 @@ def test_unknown_symbol_is_never_written():
         text = "".join(sample_text(model, vocabulary, prime, n=20, rng=sample_rng(0, number)))
         assert len(text) == 20
         assert set(text) <= set("abcdefg")
+
+
+@pytest.mark.parametrize("stop", [None, "a", "bc"])
+def test_texts_of_a_batch_end_each_by_itself(stop):
+    model, options = make_model(), {"n": 40, "temperature": 1.3, "top_k": 6, "stop": stop}
+    rngs = [sample_rng(0, k) for k in range(4)]
+    steps = list(sample_texts(model, VOCABULARY, "ab", rngs=rngs, **options))
+    alone = ["".join(sample_text(model, VOCABULARY, "ab", rng=sample_rng(0, k), **options)) for k in range(4)]
+    assert ["".join(text) for text in zip(*steps, strict=True)] == alone
+    assert len(steps) == max(map(len, alone)), "it goes on after the last text has ended"
+    if stop:
+        assert len({len(text) for text in alone}) > 1, "one length for all tests nothing"
+    with pytest.raises(TextError, match="stop string"):
+        sample_texts(model, VOCABULARY, stop="xa", rngs=rngs)
+
+
+def test_unknown_symbol_is_not_written_in_a_batch_either():
+    model = make_model(vocab_size=8)
+    model.params["decoder.b"][7] += 20
+    vocabulary = Vocabulary("abcdefg", unknown="<unk>")
+    steps = sample_texts(model, vocabulary, "ax", unknown="replace", n=20, rngs=[sample_rng(0, k) for k in range(3)])
+    assert set(itertools.chain(*steps)) <= set("abcdefg")

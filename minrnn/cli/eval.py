@@ -1,7 +1,8 @@
 """`minrnn eval`: nats per character, bits per character and perplexity, on the text a run held out or on another one.
 
 A text is scored as parallel streams, each from zero state with the state carried to its end. The run's own held-out
-text keeps the streams of training's validation, so the figure is the one that training shows. A FILE is cut into
+text keeps the streams of training's validation, so the figure is the one that training shows, unless there are more
+characters than training scores (its setting eval_chars): `--eval-chars` is the same limit here. A FILE is cut into
 `--batch` streams: more are faster, but each has a cold start, which costs a few nats once. By default every stream has
 at least 10,000 characters and there are 64 at most, so that the cold starts stay below 0.001 nats per character; the
 number of streams is reported.
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from minrnn.build import load_data
-from minrnn.cli.options import add_device, add_run, add_unknown, check_unknown, load, normalized, print_json, visible
+from minrnn.build import Report, load_data, text_blocks
+from minrnn.cli.options import add_device, add_run, add_unknown, check_unknown, load, print_json, visible
+from minrnn.cli.progress import TextProgress
 from minrnn.config import ConfigError
 from minrnn.evaluate import baseline, baseline_table, evaluate, per_character
 from minrnn.runs import Loaded
-from minrnn.text import Split, Streams, TextError, read_text, streams
+from minrnn.text import Split, Streams, TextError, beginnings, map_ids, streams
 
 STREAM, MOST_STREAMS = 10_000, 64  # of a FILE by default: characters of the shortest stream, largest number of streams
 
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=int, metavar="B", help="streams into which FILE is cut (default: by its length)"
     )
+    parser.add_argument("--eval-chars", type=int, default=0, metavar="N", help="score only so many (default: all)")
     add_unknown(parser)
     add_device(parser)
 
@@ -43,9 +46,13 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--per-char prints a table of its own: leave out --json and --baseline")
     if args.batch is not None and not args.files:
         raise ConfigError("--batch cuts a FILE; what a run held out keeps the streams of its validation: leave it out")
+    if args.eval_chars < 0:
+        raise ConfigError(f"--eval-chars {args.eval_chars} must be at least 0")
     loaded = load(args)
-    split = _training_split(loaded) if args.baseline or not args.files else None
-    text = _read(args, loaded) if args.files else _held_out(split)
+    with TextProgress() as report:
+        split = _training_split(loaded, report) if args.baseline or not args.files else None
+        text = _read(args, loaded, report) if args.files else _held_out(split)
+    text = beginnings(text, args.eval_chars)
     if args.per_char:
         _print_characters(loaded, text)
         return 0
@@ -77,14 +84,14 @@ def _print(summary: dict[str, Any], rows: np.ndarray | None) -> None:
         print(baseline_table(nats, rows, text))
 
 
-def _training_split(loaded: Loaded) -> Split:
+def _training_split(loaded: Loaded, report: Report) -> Split:
     """The text of the run, divided as in training. Raises TextError when it is gone or has changed."""
-    data = load_data(loaded.config)
+    data = load_data(loaded.config, report)
     then = loaded.content["data"]
     if data.sha256 != then["sha256"]:
         raise TextError(
             f"the text of {loaded.path} has changed since training, from {then['characters']:,} to "
-            f"{len(data.text):,} characters: restore it, or name a FILE to score and leave out --baseline"
+            f"{data.characters:,} characters: restore it, or name a FILE to score and leave out --baseline"
         )
     return data.split
 
@@ -95,9 +102,11 @@ def _held_out(split: Split | None) -> Streams:
     return split.val
 
 
-def _read(args: argparse.Namespace, loaded: Loaded) -> Streams:
-    check_unknown(args.unknown, loaded.vocabulary)
-    ids = loaded.vocabulary.encode(normalized(read_text(args.files), loaded.config), args.unknown)
+def _read(args: argparse.Namespace, loaded: Loaded, report: Report) -> Streams:
+    vocabulary = loaded.vocabulary
+    check_unknown(args.unknown, vocabulary)
+    blocks = text_blocks(args.files, loaded.config, report)
+    ids = map_ids(vocabulary.encode_blocks(blocks, args.unknown), vocabulary.id_type)
     batch = min(max(len(ids) // STREAM, 1), MOST_STREAMS) if args.batch is None else args.batch
     if batch < 1:
         raise ConfigError(f"--batch {batch} must be at least 1")

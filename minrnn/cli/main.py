@@ -89,6 +89,7 @@ def _exit_code(error: Exception) -> int | None:
     from minrnn.backend import BackendError  # noqa: PLC0415
     from minrnn.config import ConfigError  # noqa: PLC0415
     from minrnn.model.checkpoint import CheckpointError  # noqa: PLC0415
+    from minrnn.parallel import WorkerDied  # noqa: PLC0415
     from minrnn.text import TextError  # noqa: PLC0415
     from minrnn.train import Diverged  # noqa: PLC0415
 
@@ -96,7 +97,7 @@ def _exit_code(error: Exception) -> int | None:
         (ConfigError, 2),
         ((TextError, CheckpointError, OSError), 3),
         ((Diverged, FloatingPointError), 4),
-        ((BackendError, MemoryError), 5),
+        ((BackendError, WorkerDied, MemoryError), 5),
         (ImportError, 2),  # an extra that is not installed; the message names it
     ):
         if isinstance(error, kinds):

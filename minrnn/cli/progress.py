@@ -8,6 +8,7 @@ from typing import Any
 from minrnn.fit import Event, Fit
 
 PLAIN_INTERVAL = 5.0  # seconds between plain lines
+DELAY = 1.0  # seconds that reading a text may take without a word about it
 
 
 def header(fit: Fit) -> str:
@@ -16,6 +17,8 @@ def header(fit: Fit) -> str:
     V, parameters = len(data.vocabulary), model.params.flat.size
     train = data.split.train_ids.size
     held_out = "nothing held out" if data.split.val is None else f"{data.split.val_ids.size:,} held out"
+    if data.val and data.split.val and data.val.y.size < data.split.val.y.size:
+        held_out += f", {data.val.y.size:,} of them evaluated (eval_chars)"
     source = ", ".join(map(str, config.files)) or "the Python standard library"
     shrunk = (
         f" (smaller than the {config.batch} asked for: the text is short)" if data.batch_size < config.batch else ""
@@ -25,7 +28,7 @@ def header(fit: Fit) -> str:
     going_on = f"resumed at step {fit.trainer.step:,} · " if fit.trainer.step else ""
     return "\n".join(
         (
-            f"text    {source}: {len(data.text):,} characters, {V} distinct",
+            f"text    {source}: {data.characters:,} characters, {V} distinct",
             f"split   {data.split.name}: {train:,} to learn, {held_out}",
             f"batch   {data.batch_size} × {config.seq} {config.batches}{shrunk}, "
             f"{data.batches.num_batches(0):,} batches an epoch",
@@ -34,6 +37,54 @@ def header(fit: Fit) -> str:
             f"run     {fit.folder} · {going_on}{steps} · untrained: ln {V} = {math.log(V):.3f} nats",
         )
     )
+
+
+class TextProgress:
+    """How far the text is read and encoded: one line on a terminal, plain lines elsewhere, nothing if it is short."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet, self.what, self.shown = quiet, "", time.monotonic()
+        self.bar: Any = None
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show it; what load_data wants to call."""
+        if self.quiet:
+            return
+        if sys.stderr.isatty():
+            self._draw(what, done, total)
+        elif time.monotonic() - self.shown >= PLAIN_INTERVAL:
+            self.shown = time.monotonic()
+            share = f", {100 * done // total}%" if total else ""
+            print(f"{what} the text: {done / 1e6:,.0f} MB{share}", file=sys.stderr, flush=True)
+
+    def _draw(self, what: str, done: int, total: int) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 (not needed by --quiet and logs)
+
+        if what != self.what:
+            self.close()
+            self.what = what
+            self.bar = tqdm(
+                desc=f"{what} the text",
+                total=total or None,
+                unit="B",
+                unit_scale=True,
+                delay=DELAY,
+                leave=False,
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def __enter__(self) -> "TextProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def clock(seconds: float) -> str:

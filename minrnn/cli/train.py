@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minrnn.build import load_data
-from minrnn.cli.progress import PlainProgress, TerminalProgress, header
+from minrnn.cli.progress import PlainProgress, TerminalProgress, TextProgress, header
 from minrnn.config import FIELDS, Config, ConfigError, merge, read_toml
 from minrnn.evaluate import baseline, baseline_table
 from minrnn.fit import Fit, resume, start
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--init-from", metavar="RUN", help="start from the parameters of another run or checkpoint")
     run.add_argument("--config", metavar="FILE.toml", help="settings from a file; flags win over it")
     run.add_argument("--print-config", action="store_true", help="show every setting and where it comes from, and stop")
-    run.add_argument("--baseline", action="store_true", help="at the end, show n-gram models of the same split")
+    run.add_argument("--baseline", action="store_true", help="at the end, show n-gram models (110 bytes a character)")
     run.add_argument("--json", action="store_true", help="at the end, print a summary as JSON on stdout")
     run.add_argument("--quiet", action="store_true", help="no progress; errors still appear")
     group: Any = parser
@@ -86,12 +86,13 @@ def run(args: argparse.Namespace) -> int:
         run_settings = load_checkpoint(checkpoint_path(args.resume, "last"))[1]["config"] if args.resume else {}
         _print_config(merge(run_settings, in_file, flags), {"run": run_settings, "file": in_file, "flag": flags})
         return 0
-    if args.resume:
-        fit = resume(args.resume, in_file | flags)
-    else:
-        config = merge(in_file, flags)
-        data = load_data(config)
-        fit = start(config, args.out or _free_folder(), init_from=args.init_from, data=data)
+    with TextProgress(args.quiet) as report:
+        if args.resume:
+            fit = resume(args.resume, in_file | flags, report)
+        else:
+            config = merge(in_file, flags)
+            data = load_data(config, report)
+            fit = start(config, args.out or _free_folder(), init_from=args.init_from, data=data)
     if not args.quiet:
         print(header(fit), file=sys.stderr)
     show = None if args.quiet else TerminalProgress(fit) if sys.stderr.isatty() else PlainProgress(fit)
@@ -106,8 +107,8 @@ def run(args: argparse.Namespace) -> int:
     finally:  # an error then starts on a line of its own
         if show:
             show.close()
-    if args.baseline and fit.data.split.val is not None:
-        rows = baseline(fit.data.split, len(fit.data.vocabulary))
+    if args.baseline and fit.data.val is not None:
+        rows = baseline(fit.data.split, len(fit.data.vocabulary), fit.data.val)
         print(baseline_table(fit.progress.best_val_loss, rows, fit.data.split.name), file=sys.stderr)
     if args.json:
         print(json.dumps(_summary(fit, reason)))

@@ -40,14 +40,17 @@ from minrnn.kernels.softmax import (
     softmax_cross_entropy_forward,
     softmax_workspace,
 )
+from minrnn.kernels.stepper import Stepper, gru_stepper, lstm_stepper, rnn_stepper
 
 __all__ = [
+    "Stepper",
     "dropout_backward",
     "dropout_forward",
     "gru_backward",
     "gru_forward",
     "gru_step_backward",
     "gru_step_forward",
+    "gru_stepper",
     "gru_workspace",
     "linear_backward",
     "linear_forward",
@@ -56,6 +59,7 @@ __all__ = [
     "lstm_forward",
     "lstm_step_backward",
     "lstm_step_forward",
+    "lstm_stepper",
     "lstm_workspace",
     "relu_backward",
     "relu_forward",
@@ -63,6 +67,7 @@ __all__ = [
     "rnn_forward",
     "rnn_step_backward",
     "rnn_step_forward",
+    "rnn_stepper",
     "rnn_workspace",
     "sigmoid_backward",
     "sigmoid_forward",

@@ -2,10 +2,10 @@
 
 For t = 0 … T−1, with h[0] = h0 the initial state:
 
-    (1)  a_t    = x_t Wx + b                              (B,3H)  for all t in one product, blocks in the order r z n
+    (1)  a_t    = x_t Wx                                  (B,3H)  for all t in one product, blocks in the order r z n
     (2)  v_t    = h[t] Wh                                 (B,3H)  blocks r z n;   q = v_t[n] + bhn   (B,H)
-    (3)  r, z   = σ(a_t[r] + v_t[r]), σ(a_t[z] + v_t[z])  (B,H) each: reset and update gate
-    (4)  n      = tanh(a_t[n] + r ∘ q)                    (B,H)       the candidate: reset AFTER the product
+    (3)  r, z   = σ(a_t + v_t + b), blocks r and z        (B,H) each: reset and update gate
+    (4)  n      = tanh(a_t[n] + b[n] + r ∘ q)             (B,H)       the candidate: reset AFTER the product
     (5)  h[t+1] = (1 − z) ∘ n + z ∘ h[t]                  (B,H)       the output of step t: z keeps the old state
 
 Backward, for t = T−1 … 0. The gradient dh (of h[t+1]) flows through time; it starts from dhT, the upstream of the final
@@ -14,9 +14,9 @@ state. Every equation is the reverse of the one whose number it bears:
          dh    += dh_out[t]                               h[t+1] is an output and the state of step t+1
     (5)  dn = dh ∘ (1 − z)      dz = dh ∘ (h[t] − n)      and directly on to step t−1:  keep = dh ∘ z
     (4)  da_n   = dn ∘ (1 − n²)     dr = da_n ∘ q     dq = da_n ∘ r
-    (3)  da_r   = dr ∘ r(1−r)       da_z = dz ∘ z(1−z)
+    (3)  da_r   = dr ∘ r(1−r)       da_z = dz ∘ z(1−z)       db = Σ_t Σ_b [da_r da_z da_n]
     (2)  dv_t   = [da_r da_z dq]    dh = keep + dv_t Whᵀ     dWh = Σ_t h[t]ᵀ dv_t     dbhn = Σ_t Σ_b dq
-    (1)  da_t   = [da_r da_z da_n]  dx_t = da_t Wxᵀ          dWx = Σ_t x_tᵀ da_t      db   = Σ_t Σ_b da_t
+    (1)  da_t   = [da_r da_z da_n]  dx_t = da_t Wxᵀ          dWx = Σ_t x_tᵀ da_t
 
 after t = 0, dh is the gradient of h0. The input and the recurrent side receive different gradients in block n: that is
 why bhn is a bias of its own.
@@ -29,7 +29,6 @@ What this is not: it has no stateful flag, no reset and no layers. State goes in
 being the initial state, so no line asks whether t is 0.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 from minrnn import backend
@@ -39,7 +38,7 @@ from minrnn.kernels.shapes import expect, steps_batch_width
 
 
 class GRUStep(NamedTuple):
-    """Views of the buffers at one step t, for the rows of one part; `rz` stands for two gates in one."""
+    """Views of the buffers at one step t; `rz` stands for two gates in one."""
 
     a_rz: Array  # (2,B,H)  blocks r z of a_t; in the backward of its gradient
     a_n: Array  # (B,H)
@@ -55,33 +54,25 @@ class GRUStep(NamedTuple):
     dq: Array  # (B,H)  block n of dv
 
 
-class GRUPart(NamedTuple):
-    """Rows of the batch that one thread takes through the sequence, with scratch of its own; often all rows."""
-
-    rows: slice
-    steps: list[GRUStep]
-    v: Array  # (B,3H)  h[t] Wh of the current step
-    v_rz: Array  # (2,B,H)
-    v_n: Array  # (B,H)
-    dh: Array  # (B,H)  the gradient that flows from step to step: through Wh
-    keep: Array  # (B,H)  and past it
-    d: Array  # (3,B,H)  gradients of the gates of the current step: dr dz dn
-    scratch: Array  # (2,B,H)
-
-
 class GRUWorkspace(NamedTuple):
     """Every buffer of one layer for T steps of a batch of B; made by gru_workspace."""
 
     h: Array  # (T+1,B,H)  row 0 is h0
     gates: Array  # (T,3,B,H)  activated; contiguous blocks, twice as fast as columns of (B,3H)
     q: Array  # (T,B,H)
-    a: Array  # (T,B,3H)  x Wx + b of all steps in the forward; the gradient of a in the backward
+    a: Array  # (T,B,3H)  x Wx of all steps in the forward; the gradient of a in the backward
     dv: Array  # (T,B,3H)  gradient of v: the recurrent side
-    dx: Array | None  # (T,B,D), or None where it is not wanted
-    dh: Array  # (B,H)
-    keep: Array  # (B,H)
+    steps: list[GRUStep]
+    v: Array  # (B,3H)  h[t] Wh of the current step
+    v_rz: Array  # (2,B,H)
+    v_n: Array  # (B,H)
+    dh: Array  # (B,H)  the gradient that flows from step to step: through Wh
+    keep: Array  # (B,H)  and past it
+    p: Array  # (2,B,H)  dr ∘ r, dz ∘ z of the current step
+    dn: Array  # (B,H)
+    scratch: Array  # (2,B,H)
     WhT: Array  # (3H,H)  contiguous: faster than Wh.T in T products
-    parts: list[GRUPart]
+    dx: Array | None  # (T,B,D), or None where it is not wanted
 
 
 class GRUCache(NamedTuple):
@@ -91,8 +82,9 @@ class GRUCache(NamedTuple):
     gates: Array  # (T,3,B,H)  activated: r z n
     q: Array  # (T,B,H)  v[n] + bhn
     Wh: Array  # (H,3H)
+    b: Array  # (3H,)
     bhn: Array  # (H,)
-    input: LinearCache  # of equation (1): x, Wx, b
+    input: LinearCache  # of equation (1): x, Wx
     ws: GRUWorkspace
 
 
@@ -111,39 +103,37 @@ def gru_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -
         def blocks(a: Array) -> Array:  # (B,3H) seen as (3,B,H)
             return a.reshape(-1, 3, H).transpose(1, 0, 2)
 
-        h, q, gates, a = empty(T + 1, B, H), empty(T, B, H), empty(T, 3, B, H), empty(T, B, 3 * H)
-        dv, dh, keep = empty(T, B, 3 * H), empty(B, H), empty(B, H)
-
-        def part(rows: slice) -> GRUPart:
-            size = rows.stop - rows.start
-            steps = []
-            for t in range(T):
-                a_t, g_t, dv_t = blocks(a[t, rows]), gates[t, :, rows], blocks(dv[t, rows])
-                states = q[t, rows], h[t, rows], h[t + 1, rows]
-                steps.append(GRUStep._make([a_t[:2], a_t[2], g_t[:2], *g_t, *states, dv[t, rows], dv_t[:2], dv_t[2]]))
-            v, d, scratch = empty(size, 3 * H), empty(3, size, H), empty(2, size, H)
-            return GRUPart(rows, steps, v, blocks(v)[:2], blocks(v)[2], dh[rows], keep[rows], d, scratch)
-
-        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * 3 * H)]  # by the operations of (2)
+        h, q, gates = empty(T + 1, B, H), empty(T, B, H), empty(T, 3, B, H)
+        a, dv = empty(T, B, 3 * H), empty(T, B, 3 * H)
+        steps = []
+        for t in range(T):
+            a_t, dv_t, (r, z, n) = blocks(a[t]), blocks(dv[t]), gates[t]
+            states = q[t], h[t], h[t + 1]
+            steps.append(GRUStep(a_t[:2], a_t[2], gates[t, :2], r, z, n, *states, dv[t], dv_t[:2], dv_t[2]))
+        v, dh, keep, dn = empty(B, 3 * H), empty(B, H), empty(B, H), empty(B, H)
+        p, scratch = empty(2, B, H), empty(2, B, H)
+        of_v = v, blocks(v)[:2], blocks(v)[2]
         dx = empty(T, B, D) if needs_dx else None
-        return GRUWorkspace(h, gates, q, a, dv, dx, dh, keep, empty(3 * H, H), parts)
+        return GRUWorkspace(h, gates, q, a, dv, steps, *of_v, dh, keep, p, dn, scratch, empty(3 * H, H), dx)
 
 
 def gru_bodies(xp: Any) -> tuple[Body, ...]:
     """The pointwise parts of one step, for Backend.fused: each is one kernel on a GPU, plain ufuncs on NumPy."""
 
     # fmt: off
-    def sigmoids(a: Array, v: Array, s: Array) -> None:
-        xp.add(a, v, out=s)                    # (3)  r z = σ(a + v) = 1 / (1 + e^-(a + v))             (2,B,H)
+    def sigmoids(a: Array, v: Array, b: Array, s: Array) -> None:
+        xp.add(v, b, out=s)                    # (3)  r z = σ(a + v + b) = 1 / (1 + e^-(a + v + b))     (2,B,H)
+        xp.add(a, s, out=s)
         xp.negative(s, out=s)
         xp.exp(s, out=s)
         xp.add(s, 1.0, out=s)
         xp.divide(1.0, s, out=s)
 
-    def state(a: Array, v: Array, bhn: Array, r: Array, z: Array, n: Array, q: Array, h_prev: Array,
+    def state(a: Array, v: Array, b: Array, bhn: Array, r: Array, z: Array, n: Array, q: Array, h_prev: Array,
               h: Array) -> None:
         xp.add(v, bhn, out=q)                  # (2)  q = v[n] + bhn                                    (B,H)
-        xp.multiply(r, q, out=n)               # (4)  n = tanh(a + r q)                                 (B,H)
+        xp.multiply(r, q, out=n)               # (4)  n = tanh(a + b + r q)                             (B,H)
+        xp.add(n, b, out=n)
         xp.add(a, n, out=n)
         xp.tanh(n, out=n)
         xp.subtract(h_prev, n, out=h)          # (5)  h = n + z (h_prev − n) = (1 − z) n + z h_prev     (B,H)
@@ -151,26 +141,24 @@ def gru_bodies(xp: Any) -> tuple[Body, ...]:
         xp.add(h, n, out=h)
 
     def state_backward(dh_out: Array, r: Array, z: Array, n: Array, q: Array, h_prev: Array, dh: Array, keep: Array,
-                       dr: Array, dz: Array, dn: Array, s: Array, da_n: Array, dq: Array) -> None:
+                       p_r: Array, p_z: Array, dn: Array, s: Array, da_n: Array, dq: Array) -> None:
+        # p = dgate gate, which (3) wants and other lines have made already
         xp.add(dh, keep, out=dh)               # the two ways back from step t+1                        (B,H)
         xp.add(dh, dh_out, out=dh)             # h[t+1] is an output and the state of step t+1          (B,H)
-        xp.subtract(1.0, z, out=dn)            # reverses (5): dn = dh (1 − z)                          (B,H)
-        xp.multiply(dn, dh, out=dn)
-        xp.subtract(h_prev, n, out=dz)         # reverses (5): dz = dh (h[t] − n)                       (B,H)
-        xp.multiply(dz, dh, out=dz)
         xp.multiply(dh, z, out=keep)           # reverses (5): what flows on to h[t] past Wh            (B,H)
+        xp.subtract(dh, keep, out=dn)          # reverses (5): dn = dh (1 − z) = dh − keep              (B,H)
+        xp.subtract(h_prev, n, out=p_z)        # reverses (5): dz z = dh (h[t] − n) z = (h[t] − n) keep (B,H)
+        xp.multiply(p_z, keep, out=p_z)
         xp.multiply(n, n, out=s)               # reverses (4): da_n = dn (1 − n²)                       (B,H)
         xp.subtract(1.0, s, out=s)
-        xp.multiply(dn, s, out=dn)
-        xp.multiply(dn, 1.0, out=da_n)
-        xp.multiply(dn, q, out=dr)             # reverses (4): dr = da_n q                              (B,H)
-        xp.multiply(dn, r, out=dq)             # reverses (4): dq = da_n r                              (B,H)
+        xp.multiply(dn, s, out=da_n)
+        xp.multiply(da_n, r, out=dq)           # reverses (4): dq = da_n r                              (B,H)
+        xp.multiply(dq, q, out=p_r)            # reverses (4): dr r = da_n q r = dq q                   (B,H)
 
-    def sigmoids_backward(d: Array, rz: Array, s: Array, da: Array, dv: Array) -> None:
-        xp.subtract(1.0, rz, out=s)            # reverses (3): da = d σ (1 − σ) for r z                 (2,B,H)
-        xp.multiply(s, rz, out=s)
-        xp.multiply(d, s, out=da)
-        xp.multiply(d, s, out=dv)              # both sides of the sum a + v receive it                 (2,B,H)
+    def sigmoids_backward(p: Array, rz: Array, s: Array, da: Array, dv: Array) -> None:
+        xp.multiply(p, rz, out=s)              # reverses (3): da = d σ (1 − σ) = p − p σ for r z       (2,B,H)
+        xp.subtract(p, s, out=da)
+        xp.subtract(p, s, out=dv)              # both sides of the sum a + v receive it                 (2,B,H)
     # fmt: on
 
     return sigmoids, state, state_backward, sigmoids_backward
@@ -192,6 +180,7 @@ def gru_forward(
     for name, W, shape, meaning in (
         ("Wx", Wx, (D, 3 * H), "(D, 3H)"),
         ("Wh", Wh, (H, 3 * H), "(H, 3H)"),
+        ("b", b, (3 * H,), "(3H,)"),
         ("bhn", bhn, (H,), "(H,)"),
         ("h0", h0, (B, H), "(B, H)"),
     ):
@@ -203,17 +192,15 @@ def gru_forward(
     expect("ws.a", ws.a, (T, B, 3 * H), "(T, B, 3H)")
     with bk.scope():
         ws.h[0] = h0
-        _, input_cache = linear_forward(x, Wx, b, out=ws.a, dx=ws.dx)  # (1)               (T,B,3H)
-
-        def steps(part: GRUPart) -> None:
-            for s in part.steps:
-                bk.matmul(s.h_prev, Wh, out=part.v)  # (2)                                             (B,3H)
-                sigmoids(s.a_rz, part.v_rz, s.rz)  # (3)
-                state(s.a_n, part.v_n, bhn, s.r, s.z, s.n, s.q, s.h_prev, s.h)  # (2) (4) (5)
-
+        _, input_cache = linear_forward(x, Wx, out=ws.a, dx=ws.dx)  # (1)                  (T,B,3H)
+        blocks_of_b = b.reshape(3, 1, H)
+        b_rz, b_n = blocks_of_b[:2], blocks_of_b[2]
         with bk.extremes_are_fine():  # e^-a may overflow to infinity: 1 / (1 + ∞) = 0 is the right σ
-            bk.run([partial(steps, part) for part in ws.parts])
-        cache = GRUCache(ws.h, ws.gates, ws.q, Wh, bhn, input_cache, ws)
+            for s in ws.steps:
+                bk.matmul(s.h_prev, Wh, out=ws.v)  # (2)                                           (B,3H)
+                sigmoids(s.a_rz, ws.v_rz, b_rz, s.rz)  # (3)
+                state(s.a_n, ws.v_n, b_n, bhn, s.r, s.z, s.n, s.q, s.h_prev, s.h)  # (2) (4) (5)
+        cache = GRUCache(ws.h, ws.gates, ws.q, Wh, b, bhn, input_cache, ws)
         return ws.h[1:], ws.h[T].copy(), cache
 
 
@@ -248,24 +235,21 @@ def gru_backward(
             expect("dhT", dhT, (B, H), "(B, H)")
             ws.dh[...] = dhT
         if out is None:
-            W, b = input_cache.W, input_cache.b
-            out = xp.empty_like(W), xp.empty_like(Wh), xp.empty_like(b), xp.empty_like(cache.bhn)
+            out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(cache.b), xp.empty_like(cache.bhn)
         dWx, dWh, db, dbhn = out
-        ws.WhT[...] = Wh.T
+        bk.transpose(Wh, out=ws.WhT)
 
-        def steps_backward(part: GRUPart) -> None:
-            d_rz, d, scratch = part.d[:2], tuple(part.d), part.scratch[0]
-            for dh_out, s in zip(dh[::-1, part.rows], reversed(part.steps), strict=True):
-                saved = s.r, s.z, s.n, s.q, s.h_prev
-                state_backward(dh_out, *saved, part.dh, part.keep, *d, scratch, s.a_n, s.dq)  # reverses (5) (4)
-                sigmoids_backward(d_rz, s.rz, part.scratch, s.a_rz, s.dv_rz)  # reverses (3)
-                bk.matmul(s.dv, ws.WhT, out=part.dh)  # reverses (2), into h[t]                        (B,H)
+        for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
+            saved = s.r, s.z, s.n, s.q, s.h_prev
+            state_backward(dh_out, *saved, ws.dh, ws.keep, *ws.p, ws.dn, ws.scratch[0], s.a_n, s.dq)  # reverses (5) (4)
+            sigmoids_backward(ws.p, s.rz, ws.scratch, s.a_rz, s.dv_rz)  # reverses (3)
+            bk.matmul(s.dv, ws.WhT, out=ws.dh)  # reverses (2), into h[t]                              (B,H)
 
-        bk.run([partial(steps_backward, part) for part in ws.parts])
         dv = ws.dv.reshape(T * B, 3 * H)
         bk.matmul(cache.h[:-1].reshape(T * B, H).T, dv, out=dWh)  # reverses (2), into Wh      (H,3H)
         xp.sum(dv[:, 2 * H :], axis=0, out=dbhn)  # reverses (2), into bhn                     (H,)
-        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, db))  # reverses (1)
+        xp.sum(ws.a.reshape(T * B, 3 * H), axis=0, out=db)  # reverses (3) (4), into b             (3H,)
+        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, None))  # reverses (1)
         return dx, ws.dh + ws.keep, dWx, dWh, db, dbhn
 
 

@@ -2,8 +2,8 @@
 
 For t = 0 … T−1, with (h[0], c[0]) = (h0, c0) the initial state:
 
-    (1)  a_t    = x_t Wx + b                              (B,4H)  for all t in one product, blocks in the order i f o g
-    (2)  a_t   += h[t] Wh                                 (B,4H)
+    (1)  a_t    = x_t Wx                                  (B,4H)  for all t in one product, blocks in the order i f o g
+    (2)  a_t   += h[t] Wh + b                             (B,4H)
     (3)  i, f, o = σ(a_t[i]), σ(a_t[f]), σ(a_t[o])        (B,H) each: input, forget and output gate
          g       = tanh(a_t[g])                           (B,H)       the candidate
     (4)  c[t+1] = f ∘ c[t] + i ∘ g                        (B,H)
@@ -19,7 +19,8 @@ dcT, the upstreams of the final state. Every equation below is the reverse of th
     (4)  di = dc ∘ g     df = dc ∘ c[t]     dg = dc ∘ i     and on to step t−1:  dc ← dc ∘ f
     (3)  da_t   = [di ∘ i(1−i),  df ∘ f(1−f),  do ∘ o(1−o),  dg ∘ (1−g²)]
     (2)  dh     = da_t Whᵀ      on to step t−1            dWh = Σ_t h[t]ᵀ da_t      t = 0 counts: it brings in h0
-    (1)  dx_t   = da_t Wxᵀ      dWx = Σ_t x_tᵀ da_t       db  = Σ_t Σ_b da_t
+                                                          db  = Σ_t Σ_b da_t
+    (1)  dx_t   = da_t Wxᵀ                                dWx = Σ_t x_tᵀ da_t
 
 after t = 0, dh and dc are the gradients of h0 and c0.
 
@@ -32,7 +33,6 @@ h and c have T+1 rows, row 0 being the initial state, so no line asks whether t 
 that cannot forget h0.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 from minrnn import backend
@@ -42,7 +42,7 @@ from minrnn.kernels.shapes import expect, steps_batch_width
 
 
 class LSTMStep(NamedTuple):
-    """Views of the buffers at one step t, for the rows of one part; `ifo` stands for three gates in one."""
+    """Views of the buffers at one step t; `ifo` stands for three gates in one."""
 
     da: Array  # (B,4H)  the gradient of a_t as the products want it, in the memory of a_t
     a_ifo: Array  # (3,B,H)  blocks i f o of a_t; in the backward of its gradient
@@ -59,20 +59,6 @@ class LSTMStep(NamedTuple):
     tanh_c: Array  # (B,H)
 
 
-class LSTMPart(NamedTuple):
-    """Rows of the batch that one thread takes through the sequence, with scratch of its own; often all rows."""
-
-    rows: slice
-    steps: list[LSTMStep]
-    v: Array  # (B,4H)  h[t] Wh of the current step
-    v_ifo: Array  # (3,B,H)
-    v_g: Array  # (B,H)
-    dh: Array  # (B,H)  the gradient that flows from step to step
-    dc: Array  # (B,H)
-    d: Array  # (4,B,H)  gradients of the gates of the current step: di df do dg
-    scratch: Array  # (3,B,H)
-
-
 class LSTMWorkspace(NamedTuple):
     """Every buffer of one layer for T steps of a batch of B; made by lstm_workspace."""
 
@@ -80,12 +66,17 @@ class LSTMWorkspace(NamedTuple):
     c: Array  # (T+1,B,H)  row 0 is c0
     gates: Array  # (T,4,B,H)  activated; contiguous blocks, twice as fast as columns of (B,4H)
     tanh_c: Array  # (T,B,H)
-    a: Array  # (T,B,4H)  x Wx + b of all steps in the forward; the gradient of a in the backward
-    dx: Array | None  # (T,B,D), or None where it is not wanted
+    a: Array  # (T,B,4H)  x Wx of all steps in the forward; the gradient of a in the backward
+    steps: list[LSTMStep]
+    v: Array  # (B,4H)  h[t] Wh of the current step
+    v_ifo: Array  # (3,B,H)
+    v_g: Array  # (B,H)
     dh: Array  # (B,H)  the gradient that flows from step to step
     dc: Array  # (B,H)
+    p: Array  # (3,B,H)  di ∘ i, df ∘ f, do ∘ o of the current step
+    scratch: Array  # (3,B,H)
     WhT: Array  # (4H,H)  contiguous: faster than Wh.T in T products
-    parts: list[LSTMPart]
+    dx: Array | None  # (T,B,D), or None where it is not wanted
 
 
 class LSTMCache(NamedTuple):
@@ -96,7 +87,8 @@ class LSTMCache(NamedTuple):
     gates: Array  # (T,4,B,H)  activated: i f o g
     tanh_c: Array  # (T,B,H)
     Wh: Array  # (H,4H)
-    input: LinearCache  # of equation (1): x, Wx, b
+    b: Array  # (4H,)
+    input: LinearCache  # of equation (1): x, Wx
     ws: LSTMWorkspace
 
 
@@ -116,37 +108,34 @@ def lstm_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) 
             return a.reshape(-1, 4, H).transpose(1, 0, 2)
 
         h, c, tanh_c = empty(T + 1, B, H), empty(T + 1, B, H), empty(T, B, H)
-        gates, a, dh, dc = empty(T, 4, B, H), empty(T, B, 4 * H), empty(B, H), empty(B, H)
-
-        def part(rows: slice) -> LSTMPart:
-            n = rows.stop - rows.start
-            steps = []
-            for t in range(T):
-                a_t, g_t = blocks(a[t, rows]), gates[t, :, rows]
-                states = h[t, rows], c[t, rows], h[t + 1, rows], c[t + 1, rows], tanh_c[t, rows]
-                steps.append(LSTMStep._make([a[t, rows], a_t[:3], a_t[3], g_t[:3], *g_t, *states]))
-            v, d, scratch = empty(n, 4 * H), empty(4, n, H), empty(3, n, H)
-            return LSTMPart(rows, steps, v, blocks(v)[:3], blocks(v)[3], dh[rows], dc[rows], d, scratch)
-
-        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * 4 * H)]  # by the operations of (2)
+        gates, a, v = empty(T, 4, B, H), empty(T, B, 4 * H), empty(B, 4 * H)
+        steps = []
+        for t in range(T):
+            a_t, (i, f, o, g) = blocks(a[t]), gates[t]
+            states = h[t], c[t], h[t + 1], c[t + 1], tanh_c[t]
+            steps.append(LSTMStep(a[t], a_t[:3], a_t[3], gates[t, :3], i, f, o, g, *states))
+        dh, dc, p, scratch, WhT = empty(B, H), empty(B, H), empty(3, B, H), empty(3, B, H), empty(4 * H, H)
         dx = empty(T, B, D) if needs_dx else None
-        return LSTMWorkspace(h, c, gates, tanh_c, a, dx, dh, dc, empty(4 * H, H), parts)
+        of_v = v, blocks(v)[:3], blocks(v)[3]
+        return LSTMWorkspace(h, c, gates, tanh_c, a, steps, *of_v, dh, dc, p, scratch, WhT, dx)
 
 
 def lstm_bodies(xp: Any) -> tuple[Body, ...]:
     """The pointwise parts of one step, for Backend.fused: each is one kernel on a GPU, plain ufuncs on NumPy."""
 
     # fmt: off
-    def sigmoids(a: Array, v: Array, s: Array) -> None:
-        xp.add(a, v, out=s)                    # (2)  a + h[t] Wh                                       (3,B,H)
+    def sigmoids(a: Array, v: Array, b: Array, s: Array) -> None:
+        xp.add(v, b, out=s)                    # (2)  a + h[t] Wh + b                                   (3,B,H)
+        xp.add(a, s, out=s)
         xp.negative(s, out=s)                  # (3)  i f o = σ(a) = 1 / (1 + e^-a)                     (3,B,H)
         xp.exp(s, out=s)
         xp.add(s, 1.0, out=s)
         xp.divide(1.0, s, out=s)
 
-    def state(a: Array, v: Array, i: Array, f: Array, o: Array, g: Array,
+    def state(a: Array, v: Array, b: Array, i: Array, f: Array, o: Array, g: Array,
               c_prev: Array, c: Array, tanh_c: Array, h: Array) -> None:
-        xp.add(a, v, out=g)                    # (2)  a + h[t] Wh                                       (B,H)
+        xp.add(v, b, out=g)                    # (2)  a + h[t] Wh + b                                   (B,H)
+        xp.add(a, g, out=g)
         xp.tanh(g, out=g)                      # (3)  g = tanh(a)                                       (B,H)
         xp.multiply(i, g, out=tanh_c)          # (4)  c = f c_prev + i g; tanh_c holds i g for one line (B,H)
         xp.multiply(f, c_prev, out=c)
@@ -154,28 +143,25 @@ def lstm_bodies(xp: Any) -> tuple[Body, ...]:
         xp.tanh(c, out=tanh_c)                 # (5)  tanh_c = tanh(c)                                  (B,H)
         xp.multiply(o, tanh_c, out=h)          # (6)  h = o tanh_c                                      (B,H)
 
-    def state_backward(dh_out: Array, i: Array, f: Array, o: Array, g: Array, c_prev: Array, tanh_c: Array,
-                       dh: Array, dc: Array, di: Array, df: Array, do: Array, dg: Array, s: Array,
-                       da_g: Array) -> None:
+    def state_backward(dh_out: Array, i: Array, f: Array, o: Array, g: Array, h: Array, c_prev: Array, tanh_c: Array,
+                       dh: Array, dc: Array, p_i: Array, p_f: Array, p_o: Array, s: Array, da_g: Array) -> None:
+        # p = dgate gate, which (3) wants and the states have made already: do o = dh tanh_c o = dh h
         xp.add(dh, dh_out, out=dh)             # h[t+1] is an output and the state of step t+1          (B,H)
-        xp.multiply(dh, tanh_c, out=do)        # reverses (6): do = dh tanh_c                           (B,H)
-        xp.multiply(tanh_c, tanh_c, out=s)     # reverses (5): dc += dh o (1 − tanh_c²)                 (B,H)
-        xp.subtract(1.0, s, out=s)
-        xp.multiply(s, o, out=s)
-        xp.multiply(s, dh, out=s)
-        xp.add(dc, s, out=dc)
-        xp.multiply(dc, g, out=di)             # reverses (4): di = dc g                                (B,H)
-        xp.multiply(dc, c_prev, out=df)        # reverses (4): df = dc c[t]                             (B,H)
-        xp.multiply(dc, i, out=dg)             # reverses (4): dg = dc i                                (B,H)
+        xp.multiply(dh, h, out=p_o)            # reverses (6): do o = dh h                              (B,H)
+        xp.multiply(dh, o, out=s)              # reverses (5): dc += dh o (1 − tanh_c²)                 (B,H)
+        xp.add(dc, s, out=dc)                  #                   = dh o − do o tanh_c
+        xp.multiply(p_o, tanh_c, out=s)
+        xp.subtract(dc, s, out=dc)
+        xp.multiply(dc, i, out=s)              # reverses (4): dg = dc i                                (B,H)
+        xp.multiply(s, g, out=p_i)             # reverses (4): di i = dc g i = dg g                     (B,H)
         xp.multiply(dc, f, out=dc)             # reverses (4): what flows on to c[t]                    (B,H)
-        xp.multiply(g, g, out=s)               # reverses (3): da_g = dg (1 − g²)                       (B,H)
-        xp.subtract(1.0, s, out=s)
-        xp.multiply(dg, s, out=da_g)
+        xp.multiply(dc, c_prev, out=p_f)       # reverses (4): df f = dc c[t] f                         (B,H)
+        xp.multiply(p_i, g, out=da_g)          # reverses (3): da_g = dg (1 − g²) = dg − di i g         (B,H)
+        xp.subtract(s, da_g, out=da_g)
 
-    def sigmoids_backward(d: Array, sigmoids: Array, s: Array, da: Array) -> None:
-        xp.subtract(1.0, sigmoids, out=s)      # reverses (3): da = d σ (1 − σ) for i f o               (3,B,H)
-        xp.multiply(s, sigmoids, out=s)
-        xp.multiply(d, s, out=da)
+    def sigmoids_backward(p: Array, sigmoids: Array, s: Array, da: Array) -> None:
+        xp.multiply(p, sigmoids, out=s)        # reverses (3): da = d σ (1 − σ) = p − p σ for i f o     (3,B,H)
+        xp.subtract(p, s, out=da)
     # fmt: on
 
     return sigmoids, state, state_backward, sigmoids_backward
@@ -197,6 +183,7 @@ def lstm_forward(
     for name, W, shape, meaning in (
         ("Wx", Wx, (D, 4 * H), "(D, 4H)"),
         ("Wh", Wh, (H, 4 * H), "(H, 4H)"),
+        ("b", b, (4 * H,), "(4H,)"),
         ("h0", h0, (B, H), "(B, H)"),
         ("c0", c0, (B, H), "(B, H)"),
     ):
@@ -208,17 +195,15 @@ def lstm_forward(
     expect("ws.a", ws.a, (T, B, 4 * H), "(T, B, 4H)")
     with bk.scope():
         ws.h[0], ws.c[0] = h0, c0
-        _, input_cache = linear_forward(x, Wx, b, out=ws.a, dx=ws.dx)  # (1)               (T,B,4H)
-
-        def steps(part: LSTMPart) -> None:
-            for s in part.steps:
-                bk.matmul(s.h_prev, Wh, out=part.v)  # (2)                                             (B,4H)
-                sigmoids(s.a_ifo, part.v_ifo, s.ifo)  # (2) (3) for i f o
-                state(s.a_g, part.v_g, s.i, s.f, s.o, s.g, s.c_prev, s.c, s.tanh_c, s.h)  # the rest, to (6)
-
+        _, input_cache = linear_forward(x, Wx, out=ws.a, dx=ws.dx)  # (1)                  (T,B,4H)
+        blocks_of_b = b.reshape(4, 1, H)
+        b_ifo, b_g = blocks_of_b[:3], blocks_of_b[3]
         with bk.extremes_are_fine():  # e^-a may overflow to infinity: 1 / (1 + ∞) = 0 is the right σ
-            bk.run([partial(steps, part) for part in ws.parts])
-        cache = LSTMCache(ws.h, ws.c, ws.gates, ws.tanh_c, Wh, input_cache, ws)
+            for s in ws.steps:
+                bk.matmul(s.h_prev, Wh, out=ws.v)  # (2)                                           (B,4H)
+                sigmoids(s.a_ifo, ws.v_ifo, b_ifo, s.ifo)  # (2) (3) for i f o
+                state(s.a_g, ws.v_g, b_g, s.i, s.f, s.o, s.g, s.c_prev, s.c, s.tanh_c, s.h)  # the rest, to (6)
+        cache = LSTMCache(ws.h, ws.c, ws.gates, ws.tanh_c, Wh, b, input_cache, ws)
         return ws.h[1:], ws.h[T].copy(), ws.c[T].copy(), cache
 
 
@@ -254,23 +239,21 @@ def lstm_backward(
                 expect(name, upstream, (B, H), "(B, H)")
                 running[...] = upstream
         if out is None:
-            out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(input_cache.b)
+            out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(cache.b)
         dWx, dWh, db = out
-        ws.WhT[...] = Wh.T
+        bk.transpose(Wh, out=ws.WhT)
 
-        def steps_backward(part: LSTMPart) -> None:
-            d_ifo, d, scratch = part.d[:3], tuple(part.d), part.scratch[0]
-            for dh_out, s in zip(dh[::-1, part.rows], reversed(part.steps), strict=True):
-                saved = s.i, s.f, s.o, s.g, s.c_prev, s.tanh_c
-                state_backward(dh_out, *saved, part.dh, part.dc, *d, scratch, s.a_g)  # reverses (6) (5) (4), (3) for g
-                sigmoids_backward(d_ifo, s.ifo, part.scratch, s.a_ifo)  # reverses (3) for i f o
-                # s.a_ifo and s.a_g, just written, are the blocks of s.da
-                bk.matmul(s.da, ws.WhT, out=part.dh)  # reverses (2): dh for step t−1                  (B,H)
+        for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
+            saved = s.i, s.f, s.o, s.g, s.h, s.c_prev, s.tanh_c
+            state_backward(dh_out, *saved, ws.dh, ws.dc, *ws.p, ws.scratch[0], s.a_g)  # reverses (6) (5) (4), (3) for g
+            sigmoids_backward(ws.p, s.ifo, ws.scratch, s.a_ifo)  # reverses (3) for i f o
+            # s.a_ifo and s.a_g, just written, are the blocks of s.da
+            bk.matmul(s.da, ws.WhT, out=ws.dh)  # reverses (2): dh for step t−1                        (B,H)
 
-        bk.run([partial(steps_backward, part) for part in ws.parts])
         da = ws.a.reshape(T * B, 4 * H)
         bk.matmul(cache.h[:-1].reshape(T * B, H).T, da, out=dWh)  # reverses (2), into Wh            (H,4H)
-        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, db))  # reverses (1)
+        xp.sum(da, axis=0, out=db)  # reverses (2), into b                                         (4H,)
+        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, None))  # reverses (1)
         return dx, ws.dh.copy(), ws.dc.copy(), dWx, dWh, db
 
 

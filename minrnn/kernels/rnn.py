@@ -2,8 +2,8 @@
 
 For t = 0 … T−1, with h[0] = h0 the initial state:
 
-    (1)  a_t    = x_t Wx + b                              (B,H)   for all t in one product
-    (2)  a_t   += h[t] Wh                                 (B,H)
+    (1)  a_t    = x_t Wx                                  (B,H)   for all t in one product
+    (2)  a_t   += h[t] Wh + b                             (B,H)
     (3)  h[t+1] = tanh(a_t)   or   max(a_t, 0)            (B,H)   the output of step t
 
 Backward, for t = T−1 … 0. The gradient dh (of h[t+1]) flows through time; it starts from dhT, the upstream of the final
@@ -12,7 +12,8 @@ state. Every equation is the reverse of the one whose number it bears:
          dh    += dh_out[t]                               h[t+1] is an output and the state of step t+1
     (3)  da_t   = dh ∘ (1 − h[t+1]²)   or   dh ∘ [h[t+1] > 0]
     (2)  dh     = da_t Whᵀ      on to step t−1            dWh = Σ_t h[t]ᵀ da_t      t = 0 counts: it brings in h0
-    (1)  dx_t   = da_t Wxᵀ      dWx = Σ_t x_tᵀ da_t       db  = Σ_t Σ_b da_t
+                                                          db  = Σ_t Σ_b da_t
+    (1)  dx_t   = da_t Wxᵀ                                dWx = Σ_t x_tᵀ da_t
 
 after t = 0, dh is the gradient of h0.
 
@@ -22,7 +23,6 @@ What this is not: it has no stateful flag, no reset and no layers. State goes in
 being the initial state, so no line asks whether t is 0.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 from minrnn import backend
@@ -32,31 +32,23 @@ from minrnn.kernels.shapes import expect, steps_batch_width
 
 
 class RNNStep(NamedTuple):
-    """Views of the buffers at one step t, for the rows of one part."""
+    """Views of the buffers at one step t."""
 
     a: Array  # (B,H)  a_t; in the backward its gradient
     h_prev: Array  # (B,H)  h[t]
     h: Array  # (B,H)  h[t+1]
 
 
-class RNNPart(NamedTuple):
-    """Rows of the batch that one thread takes through the sequence, with scratch of its own; often all rows."""
-
-    rows: slice
-    steps: list[RNNStep]
-    v: Array  # (B,H)  h[t] Wh of the current step
-    dh: Array  # (B,H)  the gradient that flows from step to step
-
-
 class RNNWorkspace(NamedTuple):
     """Every buffer of one layer for T steps of a batch of B; made by rnn_workspace."""
 
     h: Array  # (T+1,B,H)  row 0 is h0
-    a: Array  # (T,B,H)  x Wx + b of all steps in the forward; the gradient of a in the backward
-    dx: Array | None  # (T,B,D), or None where it is not wanted
-    dh: Array  # (B,H)
+    a: Array  # (T,B,H)  x Wx of all steps in the forward; the gradient of a in the backward
+    steps: list[RNNStep]
+    v: Array  # (B,H)  h[t] Wh of the current step
+    dh: Array  # (B,H)  the gradient that flows from step to step
     WhT: Array  # (H,H)  contiguous: faster than Wh.T in T products
-    parts: list[RNNPart]
+    dx: Array | None  # (T,B,D), or None where it is not wanted
 
 
 class RNNCache(NamedTuple):
@@ -64,8 +56,9 @@ class RNNCache(NamedTuple):
 
     h: Array  # (T+1,B,H)  row 0 is h0
     Wh: Array  # (H,H)
+    b: Array  # (H,)
     nonlinearity: str
-    input: LinearCache  # of equation (1): x, Wx, b
+    input: LinearCache  # of equation (1): x, Wx
     ws: RNNWorkspace
 
 
@@ -81,23 +74,19 @@ def rnn_workspace(T: int, B: int, Wx: Array, Wh: Array, needs_dx: bool = True) -
         def empty(*shape: int) -> Array:
             return bk.xp.empty(shape, Wh.dtype)
 
-        h, a, dh = empty(T + 1, B, H), empty(T, B, H), empty(B, H)
-
-        def part(rows: slice) -> RNNPart:
-            steps = [RNNStep(a[t, rows], h[t, rows], h[t + 1, rows]) for t in range(T)]
-            return RNNPart(rows, steps, empty(rows.stop - rows.start, H), dh[rows])
-
-        parts = [part(rows) for rows in bk.parts(B, 2.0 * T * B * H * H)]  # by the operations of (2)
+        h, a = empty(T + 1, B, H), empty(T, B, H)
+        steps = [RNNStep(a[t], h[t], h[t + 1]) for t in range(T)]
         dx = empty(T, B, D) if needs_dx else None
-        return RNNWorkspace(h, a, dx, dh, empty(H, H), parts)
+        return RNNWorkspace(h, a, steps, empty(B, H), empty(B, H), empty(H, H), dx)
 
 
 # fmt: off
 def tanh_bodies(xp: Any) -> tuple[Body, Body]:
     """The pointwise parts of one step with tanh, for Backend.fused: each is one kernel on a GPU."""
 
-    def forward(a: Array, v: Array, h: Array) -> None:
-        xp.add(a, v, out=h)              # (2)  a += h[t] Wh                                      (B,H)
+    def forward(a: Array, v: Array, b: Array, h: Array) -> None:
+        xp.add(v, b, out=h)              # (2)  a += h[t] Wh + b                                  (B,H)
+        xp.add(a, h, out=h)
         xp.tanh(h, out=h)                # (3)  h[t+1] = tanh(a)                                  (B,H)
 
     def backward(dh_out: Array, h: Array, dh: Array, da: Array) -> None:
@@ -112,8 +101,9 @@ def tanh_bodies(xp: Any) -> tuple[Body, Body]:
 def relu_bodies(xp: Any) -> tuple[Body, Body]:
     """The pointwise parts of one step with relu."""
 
-    def forward(a: Array, v: Array, h: Array) -> None:
-        xp.add(a, v, out=h)              # (2)  a += h[t] Wh                                      (B,H)
+    def forward(a: Array, v: Array, b: Array, h: Array) -> None:
+        xp.add(v, b, out=h)              # (2)  a += h[t] Wh + b                                  (B,H)
+        xp.add(a, h, out=h)
         xp.maximum(h, 0.0, out=h)        # (3)  h[t+1] = max(a, 0)                                (B,H)
 
     def backward(dh_out: Array, h: Array, dh: Array, da: Array) -> None:
@@ -151,6 +141,7 @@ def rnn_forward(
     for name, W, shape, meaning in (
         ("Wx", Wx, (D, H), "(D, H)"),
         ("Wh", Wh, (H, H), "(H, H)"),
+        ("b", b, (H,), "(H,)"),
         ("h0", h0, (B, H), "(B, H)"),
     ):
         expect(name, W, shape, meaning)
@@ -163,15 +154,12 @@ def rnn_forward(
     expect("ws.a", ws.a, (T, B, H), "(T, B, H)")
     with bk.scope():
         ws.h[0] = h0
-        _, input_cache = linear_forward(x, Wx, b, out=ws.a, dx=ws.dx)  # (1)                   (T,B,H)
+        _, input_cache = linear_forward(x, Wx, out=ws.a, dx=ws.dx)  # (1)                      (T,B,H)
 
-        def steps(part: RNNPart) -> None:
-            for s in part.steps:
-                bk.matmul(s.h_prev, Wh, out=part.v)  # (2)                                             (B,H)
-                forward(s.a, part.v, s.h)  # (2) (3)
-
-        bk.run([partial(steps, part) for part in ws.parts])
-        return ws.h[1:], ws.h[T].copy(), RNNCache(ws.h, Wh, nonlinearity, input_cache, ws)
+        for s in ws.steps:
+            bk.matmul(s.h_prev, Wh, out=ws.v)  # (2)                                               (B,H)
+            forward(s.a, ws.v, b, s.h)  # (2) (3)
+        return ws.h[1:], ws.h[T].copy(), RNNCache(ws.h, Wh, b, nonlinearity, input_cache, ws)
 
 
 def rnn_backward(
@@ -203,19 +191,18 @@ def rnn_backward(
             expect("dhT", dhT, (B, H), "(B, H)")
             ws.dh[...] = dhT
         if out is None:
-            out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(input_cache.b)
+            out = xp.empty_like(input_cache.W), xp.empty_like(Wh), xp.empty_like(cache.b)
         dWx, dWh, db = out
-        ws.WhT[...] = Wh.T
+        bk.transpose(Wh, out=ws.WhT)
 
-        def steps_backward(part: RNNPart) -> None:
-            for dh_out, s in zip(dh[::-1, part.rows], reversed(part.steps), strict=True):
-                backward(dh_out, s.h, part.dh, s.a)  # reverses (3)                                    (B,H)
-                bk.matmul(s.a, ws.WhT, out=part.dh)  # reverses (2), into h[t]                         (B,H)
+        for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
+            backward(dh_out, s.h, ws.dh, s.a)  # reverses (3)                                          (B,H)
+            bk.matmul(s.a, ws.WhT, out=ws.dh)  # reverses (2), into h[t]                               (B,H)
 
-        bk.run([partial(steps_backward, part) for part in ws.parts])
         da = ws.a.reshape(T * B, H)
         bk.matmul(cache.h[:-1].reshape(T * B, H).T, da, out=dWh)  # reverses (2), into Wh      (H,H)
-        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, db))  # reverses (1)
+        xp.sum(da, axis=0, out=db)  # reverses (2), into b                                     (H,)
+        dx, _, _ = linear_backward(ws.a, input_cache, out=(dWx, None))  # reverses (1)
         return dx, ws.dh.copy(), dWx, dWh, db
 
 

@@ -34,6 +34,7 @@ class Cell(NamedTuple):
     backward: Callable[..., Any]
     step_forward: Callable[..., Any]
     workspace: Callable[..., Any]
+    stepper: Callable[..., kernels.Stepper]
     gates: int  # blocks of width H in Wx
     state: tuple[str, ...]
     params: tuple[str, ...]
@@ -45,6 +46,7 @@ CELLS = {
         kernels.lstm_backward,
         kernels.lstm_step_forward,
         kernels.lstm_workspace,
+        kernels.lstm_stepper,
         4,
         ("h", "c"),
         ("Wx", "Wh", "b"),
@@ -54,6 +56,7 @@ CELLS = {
         kernels.gru_backward,
         kernels.gru_step_forward,
         kernels.gru_workspace,
+        kernels.gru_stepper,
         3,
         ("h",),
         ("Wx", "Wh", "b", "bhn"),
@@ -63,6 +66,7 @@ CELLS = {
         kernels.rnn_backward,
         kernels.rnn_step_forward,
         kernels.rnn_workspace,
+        kernels.rnn_stepper,
         1,
         ("h",),
         ("Wx", "Wh", "b"),
@@ -253,6 +257,25 @@ class CharRNN:
             )  # (T,B,V)
             loss, entropy = kernels.softmax_cross_entropy_forward(logits, targets, mask, ws=ws.loss)  # ()
         return loss, tuple(new_state), CharRNNCache(embedding, layers, dropouts, decoder, entropy)
+
+    def gradient(
+        self,
+        x: Array,
+        targets: Array,
+        state: State | None = None,
+        *,
+        dloss: float = 1.0,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State]:
+        """forward and backward: fills `grads` with the gradient of dloss · loss; returns the loss and the state."""
+        loss, after, cache = self.forward(x, targets, state, rng=rng)
+        self.backward(cache, dloss)
+        return loss, after
+
+    def nll(self, x: Array, targets: Array, state: State | None = None) -> tuple[Array, State]:
+        """forward for evaluation: the nats of every character of `targets` (T,B), and the state; nothing is dropped."""
+        _, after, cache = self.forward(x, targets, state)
+        return cache.loss.nll, after
 
     def backward(self, cache: CharRNNCache, dloss: float = 1.0, dstate: State | None = None) -> State:
         """Fill `grads` with the gradients of dloss · loss, and return that of the initial state.

@@ -22,11 +22,19 @@ class Parameters(Mapping[str, Array]):
         self.shapes = dict(shapes)
         with backend.scope():
             self.flat: Array = backend.xp.zeros(sum(map(prod, shapes.values())), dtype)
-        self._views: dict[str, Array] = {}
-        start = 0
-        for name, shape in shapes.items():
-            self._views[name] = self.flat[start : start + prod(shape)].reshape(shape)
+        self._views = self._views_of(self.flat)
+
+    def move(self, flat: Array) -> None:
+        """Take the vector `flat`, of the same size and dtype, for memory from now on. The values are copied there."""
+        flat[...] = self.flat
+        self.flat, self._views = flat, self._views_of(flat)
+
+    def _views_of(self, flat: Array) -> dict[str, Array]:
+        views, start = {}, 0
+        for name, shape in self.shapes.items():
+            views[name] = flat[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
+        return views
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]

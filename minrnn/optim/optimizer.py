@@ -6,15 +6,12 @@ it to every block of one flat vector.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from minrnn import backend
 from minrnn.backend import Array, Backend, Body
 from minrnn.optim.blocks import blocks, width
 from minrnn.optim.validate import count, not_negative
-
-OPERATIONS = 30.0  # of a rule on one parameter, about: what decides whether threads share the walk
 
 
 def decays(xp: Any) -> tuple[Body, ...]:
@@ -49,7 +46,7 @@ class Optimizer(ABC):
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.state: dict[str, Any] = {"step": 0}
         self._moments = dict(moments)  # name -> initial value of every entry
-        self._scratch: tuple[object, list[list[Array]]] = (None, [])
+        self._scratch: tuple[object, list[Array]] = (None, [])
 
     def step(self, params: Array, grads: Array, lr: float | None = None) -> None:
         """Move `params` in place by one update along `grads`.
@@ -73,22 +70,15 @@ class Optimizer(ABC):
             update = self._rule(bk, self.state["step"], rate)
             l2, decoupled = bk.fused(decays)
             flat = [x.reshape(-1) for x in (params, grads, *(self.state[name] for name in self._moments))]
-            walk = list(blocks(bk, params.size))
-            shares = bk.parts(len(walk), OPERATIONS * params.size)
-
-            def move(share: slice, scratch: list[Array]) -> None:
-                for block in walk[share]:
-                    p, g, *moments = (x[block] for x in flat)
-                    u, decayed = (x[: p.size] for x in scratch)
-                    if self.weight_decay and self.decoupled:
-                        decoupled(p, 1.0 - rate * self.weight_decay)
-                    elif self.weight_decay:
-                        l2(p, g, decayed, self.weight_decay)
-                        g = decayed
-                    update(p, g, u, *moments)
-
-            pairs = self._scratch_for(bk, params, len(shares))
-            bk.run([partial(move, share, pair) for share, pair in zip(shares, pairs, strict=True)])
+            u, decayed = self._scratch_for(bk, params)
+            for block in blocks(bk, params.size):
+                p, g, *moments = (x[block] for x in flat)
+                if self.weight_decay and self.decoupled:
+                    decoupled(p, 1.0 - rate * self.weight_decay)
+                elif self.weight_decay:
+                    l2(p, g, decayed[: p.size], self.weight_decay)
+                    g = decayed[: p.size]
+                update(p, g, u[: p.size], *moments)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`, a former `.state`, bit for bit. Its arrays are copied, on their device.
@@ -112,10 +102,10 @@ class Optimizer(ABC):
     def _rule(self, bk: Backend, t: int, lr: float) -> Body:
         """Return update(p, g, u, *moments): step t = 1, 2, … of one block; u is scratch, only g is kept."""
 
-    def _scratch_for(self, bk: Backend, params: Array, shares: int) -> list[list[Array]]:
-        key = (bk, params.dtype, width(bk, params.size), shares)
+    def _scratch_for(self, bk: Backend, params: Array) -> list[Array]:
+        key = (bk, params.dtype, width(bk, params.size))
         if self._scratch[0] != key:
-            self._scratch = key, [[bk.xp.empty(key[2], dtype=params.dtype) for _ in range(2)] for _ in range(shares)]
+            self._scratch = key, [bk.xp.empty(key[2], dtype=params.dtype) for _ in range(2)]
         return self._scratch[1]
 
 

@@ -9,10 +9,13 @@ What it is not: an iterator. Nothing here is advanced or exhausted. Batch `index
 function of (text, settings, seed, epoch, index), so the whole position of a training run is that pair of
 integers, and a resumed run sees exactly what the interrupted one would have seen.
 
-Batches are time-major, (T, B), C-contiguous, of type intp: what indexing wants, converted once here.
+Batches are time-major, (T, B), C-contiguous, of type intp: what indexing wants, converted once here. A plan of an epoch
+holds 8 bytes for every chunk, or 4 for every window.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +23,7 @@ import numpy as np
 from minrnn.text.errors import TextError
 from minrnn.text.lengths import Lengths
 from minrnn.text.splits import Streams
+from minrnn.text.storage import release
 
 
 class Batch(NamedTuple):
@@ -79,23 +83,41 @@ class StreamBatches:
         """
         _check(index, self.num_batches(epoch))
         start, end = self._bounds(epoch)[index : index + 2]
-        fresh = index == 0 and (epoch == 0 or self.reset == "epoch")
-        return Batch(
-            self.streams.x[:, start:end].T.astype(np.intp, order="C"),  # (T,B)
-            self.streams.y[:, start:end].T.astype(np.intp, order="C"),  # (T,B)
-            fresh,
-        )
+        x = self.streams.x[:, start:end].T.astype(np.intp, order="C")  # (T,B)
+        y = self.streams.y[:, start:end].T.astype(np.intp, order="C")  # (T,B)
+        release(self.streams.x, len(self.streams.x), index)  # and y, a view of the same ids
+        return Batch(x, y, index == 0 and (epoch == 0 or self.reset == "epoch"))
 
     def _bounds(self, epoch: int) -> np.ndarray:
         """Chunk j covers the columns from bounds[j] up to bounds[j+1]. Kept until another epoch is asked for."""
         if self._plan is None or self._plan[0] != epoch:
             columns = self.streams.x.shape[1]
-            bounds = np.append(0, np.cumsum(self.lengths(_rng(self.seed, epoch), columns)))
-            bounds = bounds[bounds <= columns]
+            lengths = self.lengths(_rng(self.seed, epoch), columns)
+            bounds = np.zeros(len(lengths) + 1, dtype=np.int64)
+            np.cumsum(lengths, out=bounds[1:])
+            bounds = bounds[: np.searchsorted(bounds, columns, side="right")]
             if bounds[-1] < columns and (not self.drop_last or len(bounds) == 1):
                 bounds = np.append(bounds, columns)
             self._plan = epoch, bounds
         return self._plan[1]
+
+
+@dataclass
+class _Windows:
+    """The windows of one epoch: `count` of them in each row, from `offset` on; `rng` goes on to shuffle them."""
+
+    epoch: int
+    offset: int
+    rows: int
+    count: int
+    rng: np.random.Generator
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Their numbers, row by row, shuffled. Drawn when the first is asked for: counting batches needs no order."""
+        order = np.arange(self.rows * self.count, dtype=np.min_scalar_type(self.rows * self.count))
+        self.rng.shuffle(order)
+        return order
 
 
 class WindowBatches:
@@ -141,11 +163,12 @@ class WindowBatches:
                 f"{needed * seq_length + 1:,}; use smaller ones"
             )
         self.max_offset = min(seq_length - 1, spare) if random_offset else 0
-        self._plan: tuple[int, np.ndarray] | None = None
+        self._plan: _Windows | None = None
 
     def num_batches(self, epoch: int) -> int:
         """Return the number of batches in this epoch; the offset can change it."""
-        return len(self._starts(epoch))
+        windows = self._windows(epoch)
+        return windows.rows * windows.count // self.batch_size
 
     def get(self, epoch: int, index: int) -> Batch:
         """Return batch `index` of `epoch`, both from 0.
@@ -154,22 +177,22 @@ class WindowBatches:
             IndexError: index is not below num_batches(epoch).
         """
         _check(index, self.num_batches(epoch))
-        row, column = self._starts(epoch)[index].T  # (B,) each
-        columns = column + np.arange(self.seq_length + 1)[:, None]  # (T+1,B)
+        windows = self._windows(epoch)
+        chosen = windows.order[index * self.batch_size : (index + 1) * self.batch_size].astype(np.intp)
+        row, number = np.divmod(chosen, windows.count)  # (B,) each
+        columns = windows.offset + number * self.seq_length + np.arange(self.seq_length + 1)[:, None]  # (T+1,B)
         window = self.ids[row, columns].astype(np.intp)  # (T+1,B)
+        release(self.ids, self.batch_size, index)
         return Batch(window[:-1], window[1:], True)
 
-    def _starts(self, epoch: int) -> np.ndarray:
-        """(row, column) of the start of each window, (batches, B, 2). Kept until another epoch is asked for."""
-        if self._plan is None or self._plan[0] != epoch:
+    def _windows(self, epoch: int) -> _Windows:
+        """Kept until another epoch is asked for."""
+        if self._plan is None or self._plan.epoch != epoch:
             rng = _rng(self.seed, epoch)
             rows, length = self.ids.shape
-            offset = rng.integers(self.max_offset + 1)
-            per_row = (length - offset - 1) // self.seq_length
-            order = rng.permutation(rows * per_row)[: rows * per_row // self.batch_size * self.batch_size]
-            starts = np.stack([order // per_row, offset + order % per_row * self.seq_length], axis=-1)
-            self._plan = epoch, starts.reshape(-1, self.batch_size, 2)
-        return self._plan[1]
+            offset = int(rng.integers(self.max_offset + 1))
+            self._plan = _Windows(epoch, offset, rows, (length - offset - 1) // self.seq_length, rng)
+        return self._plan
 
 
 Batches = StreamBatches | WindowBatches

@@ -26,7 +26,7 @@ class FixedLength:
 
     def __call__(self, rng: np.random.Generator, columns: int) -> np.ndarray:
         """Return as many equal lengths as reach past the last column."""
-        return np.full(columns // self.seq_length + 1, self.seq_length)
+        return np.broadcast_to(self.seq_length, columns // self.seq_length + 1)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ used. (Witten & Bell 1991, method C, interpolated.)
 
 Characters are never looped over. An n-gram gets a number, the rank of (number of its first n-1 characters,
 last character) among all such pairs of the training text; the rank of a context then leads to the rank of its
-continuation.
+continuation. This takes about 110 bytes of memory for every character of the training text.
 """
 
 import numpy as np

@@ -6,6 +6,7 @@ What it is not: reversible. What a model learns from normalised text, it also wr
 """
 
 import unicodedata
+from collections.abc import Iterable, Iterator
 
 from minrnn.text.extras import import_extra
 
@@ -27,3 +28,37 @@ def normalize(text: str, *, lowercase: bool = False, nfc: bool = False, ascii: b
     if nfc:
         text = unicodedata.normalize("NFC", text)
     return text
+
+
+def normalize_blocks(
+    blocks: Iterable[str], *, lowercase: bool = False, nfc: bool = False, ascii: bool = False
+) -> Iterator[str]:
+    """Yield the normalised text of `blocks` piece by piece; joined, the pieces are what `normalize` makes of it whole.
+
+    What a character becomes can depend on those around it, so a block is cut where it cannot: the piece after the last
+    such border waits for the next block. A text without any border is normalised in one piece.
+
+    Raises:
+        ImportError: as `normalize`.
+    """
+    if not (lowercase or nfc or ascii):
+        yield from blocks
+        return
+    waiting = ""
+    for block in blocks:
+        first = max(len(waiting), 1)
+        waiting += block
+        cut = next((k for k in range(len(waiting) - 1, first - 1, -1) if _is_border(waiting[k - 1], waiting[k])), 0)
+        if cut:
+            yield normalize(waiting[:cut], lowercase=lowercase, nfc=nfc, ascii=ascii)
+            waiting = waiting[cut:]
+    yield normalize(waiting, lowercase=lowercase, nfc=nfc, ascii=ascii)
+
+
+def _is_border(left: str, right: str) -> bool:
+    """Whether what stands on one side of these neighbours has no influence on the other side.
+
+    White space and ASCII compose with nothing before them. The lower case of a capital sigma asks whether a letter
+    comes before and after it and looks past dots, apostrophes and accents, but not past white space, letters or digits.
+    """
+    return right.isspace() or ((left + right).isascii() and left.isalnum() and right.isalnum())

@@ -62,6 +62,12 @@ def streams(ids: np.ndarray, batch_size: int) -> Streams:
     )
 
 
+def beginnings(streams: Streams, characters: int) -> Streams:
+    """Return the first columns of all rows, at least one, with no more than `characters` targets; 0 is no limit."""
+    columns = max(characters // len(streams.x), 1) if characters else None
+    return Streams(streams.x[:, :columns], streams.y[:, :columns])
+
+
 def split_tail(ids: np.ndarray, *, batch_size: int, seq_length: int, val_frac: float) -> Split:
     """Hold out the end of the text: train on the first floor((1 - val_frac) N) of the N ids.
 

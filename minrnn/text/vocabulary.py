@@ -14,7 +14,7 @@ and len(characters) is just the id of the unknown symbol where there is one.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -51,7 +51,7 @@ class Vocabulary:
         self.characters = "".join(symbols)
         self.unknown = unknown
         self.symbols = tuple(symbols) if unknown is None else (*symbols, unknown)
-        codes = np.concatenate([block for _, block in _code_points(self.characters)])
+        codes = np.concatenate([codes for _, codes in _code_points([self.characters])])
         absent = len(codes)
         self._table = np.full(int(codes[-1]) + 2, absent, dtype=np.min_scalar_type(absent))
         self._table[codes] = np.arange(absent)
@@ -60,22 +60,30 @@ class Vocabulary:
     def from_text(
         cls, text: str, *, min_freq: int = 1, max_size: int | None = None, unknown: str | None = None
     ) -> "Vocabulary":
-        """Collect the characters of `text` that occur at least `min_freq` times.
+        """Collect the characters of `text` that occur at least `min_freq` times; see `from_counts`.
+
+        Raises:
+            TextError: the text is empty or holds a lone surrogate.
+            ValueError: as `from_counts`.
+        """
+        return cls.from_counts(count_characters([text]), min_freq=min_freq, max_size=max_size, unknown=unknown)
+
+    @classmethod
+    def from_counts(
+        cls, counts: np.ndarray, *, min_freq: int = 1, max_size: int | None = None, unknown: str | None = None
+    ) -> "Vocabulary":
+        """Collect the characters that occur at least `min_freq` times according to `count_characters`.
 
         `max_size` keeps only that many of them (the unknown symbol not counted): the most frequent ones, and
         of two equally frequent ones the one with the smaller code point.
 
         Raises:
-            TextError: the text is empty or holds a lone surrogate.
+            TextError: nothing was counted.
             ValueError: a setting is below 1, or characters are left out and there is no unknown symbol for
                 them.
         """
         if min_freq < 1 or (max_size is not None and max_size < 1):
             raise ValueError(f"min_freq={min_freq} and max_size={max_size} must be at least 1")
-        counts = np.zeros(0x110000, dtype=np.int64)  # one entry for every code point there is
-        for _, block in _code_points(text):
-            found = np.bincount(block)
-            counts[: len(found)] += found
         kept = np.flatnonzero(counts >= min_freq)
         if max_size is not None:
             kept = kept[np.lexsort((kept, -counts[kept]))][:max_size]
@@ -92,8 +100,13 @@ class Vocabulary:
         """The id of the unknown symbol, V-1, or None."""
         return len(self.characters) if self.unknown is not None else None
 
+    @property
+    def id_type(self) -> np.dtype:
+        """The smallest of uint8, uint16 and uint32 that holds len(characters); all ids are of this type."""
+        return self._table.dtype
+
     def encode(self, text: str, unknown: Literal["error", "skip", "replace"] = "error") -> np.ndarray:
-        """Return the ids of `text`, in the smallest of uint8, uint16 and uint32 that holds len(characters).
+        """Return the ids of `text`, (N,) of type `id_type`.
 
         A character outside the vocabulary is an error that names it, is left out ("skip": the result is
         shorter), or becomes the unknown symbol ("replace").
@@ -102,22 +115,33 @@ class Vocabulary:
             TextError: with "error", a character is not in the vocabulary; always, a lone surrogate.
             ValueError: "replace" without an unknown symbol, or another word than these three.
         """
+        return np.concatenate([np.empty(0, self.id_type), *self.encode_blocks([text], unknown)])
+
+    def encode_blocks(
+        self, blocks: Iterable[str], unknown: Literal["error", "skip", "replace"] = "error"
+    ) -> Iterator[np.ndarray]:
+        """Yield the ids of a text that comes in blocks, as `encode` returns them for a whole one.
+
+        With "error" the rest of the text is read before the error is raised, which names all that is missing.
+        """
         if unknown not in ("error", "skip", "replace"):
             raise ValueError(f"unknown={unknown!r} must be 'error', 'skip' or 'replace'")
         if unknown == "replace" and self.unknown is None:
             raise ValueError("this vocabulary has no unknown symbol to replace with; use unknown='skip' or 'error'")
-        ids = np.empty(len(text), dtype=self._table.dtype)
-        for start, codes in _code_points(text):
+        missing: dict[str, int] = {}  # and where it comes first
+        for start, codes in _code_points(blocks):
             # mode="clip" sends a code point past the table to its last entry, which stands for no character.
-            np.take(self._table, codes, mode="clip", out=ids[start : start + len(codes)])
-        if unknown == "replace":
-            return ids
-        absent = ids == len(self.characters)
-        if not absent.any():
-            return ids
-        if unknown == "skip":
-            return ids[~absent]
-        raise TextError(self._complaint(text, int(absent.argmax())))
+            ids = np.take(self._table, codes, mode="clip")
+            if unknown != "replace" and (absent := ids == len(self.characters)).any():
+                if unknown == "error":
+                    places = np.flatnonzero(absent)
+                    new, first = np.unique(codes[places], return_index=True)
+                    for code, place in zip(new.tolist(), places[first].tolist(), strict=True):
+                        missing.setdefault(chr(code), start + place)
+                ids = ids[~absent]
+            yield ids
+        if missing:
+            raise TextError(self._complaint(missing))
 
     def decode(self, ids: np.ndarray | Sequence[int]) -> str:
         """Return the text of `ids`, integers of any shape, read in C order.
@@ -173,28 +197,45 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"Vocabulary({self.characters!r}, unknown={self.unknown!r})"
 
-    def _complaint(self, text: str, index: int) -> str:
-        others = sorted(set(text) - set(self.characters) - {text[index]})
+    def _complaint(self, missing: dict[str, int]) -> str:
+        first = min(missing, key=missing.__getitem__)
+        others = sorted(missing.keys() - {first})
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
         also = f" (also missing: {' '.join(map(repr, others[:5]))}{more})" if others else ""
         fix = "leave such characters out with unknown='skip'"
         if self.unknown is not None:
             fix += f" or read them as {self.unknown!r} with unknown='replace'"
         return (
-            f"{text[index]!r} (U+{ord(text[index]):04X}) at index {index} is not in the vocabulary of "
+            f"{first!r} (U+{ord(first):04X}) at index {missing[first]} is not in the vocabulary of "
             f"{len(self.characters)} characters{also}; {fix}"
         )
 
 
-def _code_points(text: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (start, code points) for one block of `text` after the other."""
-    for start in range(0, len(text), BLOCK):
-        try:
-            encoded = text[start : start + BLOCK].encode("utf-32-le")
-        except UnicodeEncodeError as error:
-            index = start + error.start
-            raise TextError(
-                f"U+{ord(text[index]):04X} at index {index} is half of a surrogate pair and no character; "
-                "read the text again with the encoding it was written in"
-            ) from error
-        yield start, np.frombuffer(encoded, dtype="<u4")
+def count_characters(blocks: Iterable[str]) -> np.ndarray:
+    """Return how often each code point occurs in a text that comes in blocks, (0x110000,).
+
+    Raises:
+        TextError: the text holds a lone surrogate.
+    """
+    counts = np.zeros(0x110000, dtype=np.int64)  # one entry for every code point there is
+    for _, codes in _code_points(blocks):
+        found = np.bincount(codes)
+        counts[: len(found)] += found
+    return counts
+
+
+def _code_points(blocks: Iterable[str]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index of the first, code points) for one piece of the text after the other."""
+    start = 0
+    for text in blocks:
+        for first in range(0, len(text), BLOCK):
+            piece = text[first : first + BLOCK]
+            try:
+                encoded = piece.encode("utf-32-le")
+            except UnicodeEncodeError as error:
+                raise TextError(
+                    f"U+{ord(piece[error.start]):04X} at index {start + error.start} is half of a surrogate pair and "
+                    "no character; read the text again with the encoding it was written in"
+                ) from error
+            yield start, np.frombuffer(encoded, dtype="<u4")
+            start += len(piece)

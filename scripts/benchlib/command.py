@@ -2,6 +2,7 @@
 
     scripts/bench                                   a table of training steps
     scripts/bench sampling                          a table of sampling, character by character
+    scripts/bench profile --only 2x128              where the time of minrnn's training step goes
     scripts/bench --torch-python ~/torch/bin/python --jax-python ~/jax/bin/python
 
 The engines take turns, A B C A B C, every time in a process of its own: set up, at least three steps unmeasured, then
@@ -22,6 +23,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ from benchlib.processes import (
     call,
     take_turns,
 )
-from benchlib.tables import footer, sampling_table, training_table
+from benchlib.tables import footer, layout, sampling_table, training_table
 
 ENGINES = ("minrnn", "torch", "jax", "loops")
 
@@ -44,7 +46,7 @@ ENGINES = ("minrnn", "torch", "jax", "loops")
 def parser() -> argparse.ArgumentParser:
     """The options."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", nargs="?", choices=("train", "sampling"), default="train")
+    p.add_argument("what", nargs="?", choices=("train", "sampling", "profile"), default="train")
     p.add_argument("--rounds", type=int, default=5, help="turns of every engine (default: 5)")
     p.add_argument("--threads", type=int, default=min(2, available_cpus()), help="threads and CPUs (default: 2)")
     p.add_argument("--only", metavar="TEXT", default="", help="configurations whose name holds it, such as 2x512")
@@ -76,10 +78,8 @@ def chosen_engines(args: argparse.Namespace) -> list[Engine]:
 
 
 def takes_part(engine: Engine, c: Configuration) -> bool:
-    """Whether the engine has something to measure: the loops in one row only, minrnn samples one text at a time."""
-    if engine.module == "with_loops":
-        return c.loops
-    return engine.module == "with_torch" or c.seq_length > 1 or c.batch_size == 1
+    """Whether the engine has something to measure: the loops in one row only."""
+    return c.loops or engine.module != "with_loops"
 
 
 def find_libraries(engines: Sequence[Engine], threads: int) -> tuple[list[Engine], dict[str, str]]:
@@ -112,6 +112,17 @@ def measure_row(c: Configuration, engines: Sequence[Engine], args: argparse.Name
     return row
 
 
+def print_profiles(configurations: Sequence[Configuration], threads: int) -> None:
+    """A table for each: the share of one of `threads` processes, which is what a training step takes."""
+    for c in configurations:
+        share = replace(c, batch_size=-(-c.batch_size // threads))
+        rows = call(sys.executable, "profiling", "profile", 1, configuration=share.to_json())
+        whole = rows[0][2]
+        lines = [[share.name, "calls", "ms", "share"]]
+        lines += [[what, f"{calls:g}", f"{ms:.2f}", f"{ms / whole:.1%}"] for what, calls, ms in rows]
+        print(layout(lines), end="\n\n")
+
+
 def cpu_model() -> str:
     """What the processor calls itself."""
     try:
@@ -132,9 +143,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.error(f"--rounds {args.rounds} must be at least 1")
     if find_spec("numpy") is None:
         p.error(f"{sys.executable} has no NumPy: run this with one that has, such as .venv/bin/python scripts/bench")
-    configurations = [c for c in (TRAINING if args.what == "train" else SAMPLING) if c.matches(args.only)]
+    configurations = [c for c in (SAMPLING if args.what == "sampling" else TRAINING) if c.matches(args.only)]
     if not configurations:
         p.error(f"--only {args.only!r} fits no configuration")
+    if args.what == "profile":
+        print_profiles(configurations, args.threads)
+        return 0
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"load average {load:.1f}: the times are only right on an idle machine", file=sys.stderr)

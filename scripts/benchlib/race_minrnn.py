@@ -10,6 +10,7 @@ from minrnn.cli.train import add_arguments
 from minrnn.config import FIELDS, merge
 from minrnn.evaluate import evaluate
 from minrnn.fit import make_trainer
+from minrnn.parallel import sharing
 
 HELD_OUT = ["--split", "tail", "--val-frac", "0.1"]
 
@@ -28,10 +29,11 @@ def race(data: str, flags: list[str], seconds: int, every: int) -> dict[str, Any
     trainer = make_trainer(config, text)
     model = trainer.model
     held_out = text.split.val
-    points = race_clock.run(
-        trainer.train_step,
-        lambda: evaluate(model, held_out, config.seq).nats_per_char,
-        seconds=seconds,
-        every=every,
-    )
+    with sharing(model, config.seq, text.batch_size) as trainer.engine:
+        points = race_clock.run(
+            trainer.train_step,
+            lambda: evaluate(trainer.engine, held_out, config.seq).nats_per_char,
+            seconds=seconds,
+            every=every,
+        )
     return {"parameters": model.params.flat.size, "scored": held_out.y.size, "points": points}

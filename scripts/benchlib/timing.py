@@ -26,10 +26,14 @@ def time_steps(step: Callable[[], Any], *, warmup: int = 3, least: int = 5, seco
     return ms | {"steps": len(times), "peak_mb": peak_memory() / 1e6}
 
 
-def peak_memory() -> int:
-    """The largest resident size of this process so far, in bytes."""
+def peak_memory(children: int = 0) -> int:
+    """The largest resident size of this process so far, in bytes, and of `children` processes of about one size.
+
+    They must have ended. What they share with this process counts more than once.
+    """
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own + children * others) * unit
 
 
 def sgemm_gflops(n: int = 1024, repeats: int = 30) -> float:

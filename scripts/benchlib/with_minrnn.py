@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from benchlib.configurations import CLIP_NORM, LEARNING_RATE, Configuration
-from benchlib.timing import sgemm_gflops, time_steps
+from benchlib.timing import peak_memory, sgemm_gflops, time_steps
 from minrnn import CharRNN, __version__
 from minrnn.optim import Adam, clip_grad_norm
-from minrnn.sample import Sampler
+from minrnn.parallel import processes_for, sharing
+from minrnn.sample import Sampler, sample_rng
 
 
 def versions() -> dict[str, str]:
@@ -31,21 +32,24 @@ def train(configuration: dict[str, Any], variant: str) -> dict[str, Any]:
     chunks = itertools.cycle(rng.integers(c.vocab_size, size=(c.chunks, 2, c.seq_length, c.batch_size)))
     state, loss = None, 0.0
 
-    def step() -> None:
-        nonlocal state, loss
-        x, y = next(chunks)  # (T,B) each
-        value, state, cache = model.forward(x, y, state)
-        model.backward(cache)
-        clip_grad_norm(model.grads.flat, CLIP_NORM)
-        optimizer.step(model.params.flat, model.grads.flat)
-        loss = float(value)
+    with sharing(model, c.seq_length, c.batch_size) as engine:
 
-    result = time_steps(step)
-    return result | {"loss": loss, "gflops": sgemm_gflops()}
+        def step() -> None:
+            nonlocal state, loss
+            x, y = next(chunks)  # (T,B) each
+            value, state = engine.gradient(x, y, state)
+            clip_grad_norm(model.grads.flat, CLIP_NORM)
+            optimizer.step(model.params.flat, model.grads.flat)
+            loss = float(value)
+
+        result = time_steps(step)
+    others = processes_for(model, c.seq_length, c.batch_size) - 1
+    return result | {"peak_mb": peak_memory(others) / 1e6, "loss": loss, "gflops": sgemm_gflops()}
 
 
 def sample(configuration: dict[str, Any], variant: str) -> dict[str, Any]:
-    """Time one sampled character, with the softmax and the draw. The batch is 1: Sampler knows no other."""
+    """Time one step of sampling, a character of every text, with the softmax and the draw."""
     c = Configuration(**configuration)
-    characters = Sampler(make_model(c)).generate([0], 10**9, rng=np.random.default_rng(0))
+    rngs = [sample_rng(0, number) for number in range(c.batch_size)]
+    characters = Sampler(make_model(c)).generate_batch([0], 10**9, rngs=rngs)
     return time_steps(lambda: next(characters), warmup=100, least=500)

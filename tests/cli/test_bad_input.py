@@ -126,6 +126,29 @@ def test_unknown_character_in_a_prime(refused):
     refused(3, "'ω' (U+03C9) at index 1 is not in the vocabulary | skip", "sample", "run", "--prime", "aω")
 
 
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # bytes of a file: the text has 600
+from minrnn.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of resources")
+@pytest.mark.parametrize("argv", [["train", "text.txt", "--out", "new"], ["eval", "run"], ["eval", "run", "text.txt"]])
+def test_temporary_folder_without_room(place, argv):
+    before = everything(place)
+    folder = place.parent / f"{place.name}-temporary"
+    folder.mkdir()
+    environment = ENVIRONMENT | {"TMPDIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", LIMITED, *argv], env=environment, capture_output=True, check=False)
+    err = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (3, b""), err
+    assert err.startswith(f"minrnn: error: the encoded text does not fit into the temporary folder {folder}: File too")
+    assert err.endswith("name another folder with the environment variable TMPDIR\n") and err.count("\n") == 1
+    assert everything(place) == before and not list(folder.iterdir())
+
+
 # Settings.
 
 

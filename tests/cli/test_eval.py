@@ -32,6 +32,20 @@ def test_held_out_text_is_that_of_the_run(make_run, call, split):
     assert last["nats_per_char"] != found["nats_per_char"]
 
 
+def test_as_many_characters_as_asked_are_scored_everything_by_default(make_run, call, refused, tmp_path):
+    run = make_run(eval_chars=20)
+    assert figures(call("eval", run.path, "--json"))["characters"] == run.data.split.val.y.size > 100
+    found = figures(call("eval", run.path, "--eval-chars", "23", "--json"))
+    wanted = evaluate(run.model, run.data.val, 5)
+    assert found["nats_per_char"] == pytest.approx(wanted.nats_per_char, rel=1e-12)
+    assert found["characters"] == wanted.characters == 20
+    (tmp_path / "other.txt").write_text("abcdefgh\n" * 20)
+    found = figures(call("eval", run.path, tmp_path / "other.txt", "--eval-chars", "50", "--batch", "5", "--json"))
+    wanted = evaluate(run.model, streams(run.data.vocabulary.encode("abcdefgh\n" * 20), 5), 5)
+    assert (found["characters"], found["streams"]) == (50, 5) and wanted.characters == 175
+    refused(2, "--eval-chars -1 must be at least 0", "eval", run.path, "--eval-chars", "-1")
+
+
 def test_file_is_one_stream_while_it_is_short(run, call, tmp_path):
     text = "abcdefgh\n" * 20
     (tmp_path / "other.txt").write_text(text)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from minrnn.cli import sample
 from minrnn.runs import BEST, LAST
 from minrnn.sample import sample_rng, sample_text
 
@@ -60,6 +61,17 @@ def test_samples_are_separated_on_stdout_and_each_has_its_own_generator(run, cal
         assert head == str(number + 1)
         text = text if number == 2 else text.removesuffix("\n")
         assert text == ("a" + expected(run, "a", n=30, number=number)).removesuffix("\n" if number < 2 else "")
+
+
+@pytest.mark.parametrize("stop", ["a", "\n"])
+def test_samples_that_do_not_fit_into_one_batch(run, call, monkeypatch, stop):
+    monkeypatch.setattr(sample, "TOGETHER", 2)
+    pieces = call("sample", run.path, "-n", 30, "--num", 5, "--stop", stop).out.split("--- sample ")[1:]
+    texts = [expected(run, n=30, number=number, stop=stop) for number in range(5)]
+    assert len(set(map(len, texts))) > 1
+    for number, (piece, text) in enumerate(zip(pieces, texts, strict=True)):
+        newline = "" if number == 4 or text.endswith("\n") else "\n"
+        assert piece == f"{number + 1} ---\n{text}{newline}"
 
 
 def test_prime_is_normalised_like_the_training_text(make_run, call):

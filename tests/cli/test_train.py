@@ -1,5 +1,6 @@
 """`minrnn train`: settings from flags, file and defaults; what it prints where; signals; going on."""
 
+import io
 import json
 import os
 import re
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 
 import minrnn
+from minrnn.build import load_data
 from minrnn.cli.main import main
 from minrnn.config import FIELDS, merge, read_toml
+from minrnn.evaluate import baseline
 from minrnn.model.checkpoint import load_checkpoint
 from minrnn.runs import load_model, read_metrics
 
@@ -184,6 +187,14 @@ def test_summary_as_json_is_all_of_stdout(train):
     assert summary["parameters"] == load_model("run").model.params.flat.size and summary["elapsed_s"] > 0
 
 
+def test_header_and_baseline_are_about_what_is_evaluated(train):
+    _, _, err = train("--out", "run", "--baseline", "--val-frac", "0.2", "--eval-chars", "42")
+    assert "split   tail: 480 to learn, 120 held out, 40 of them evaluated (eval_chars)\n" in err
+    data = load_data(config_of("run"))
+    for order, nats in enumerate(baseline(data.split, 6, data.val)):
+        assert re.search(rf"^  n-gram, context {order} +{nats:.4f} ", err, re.M)
+
+
 def test_baseline_names_the_split_and_the_network(train):
     _, out, err = train("--out", "run", "--baseline", "--split", "rows")
     assert out == "" and re.search(r"^rows: nats and bits per character$", err, re.M)
@@ -215,6 +226,87 @@ def test_init_from_starts_anew_with_old_parameters(train):
 def test_time_limit_takes_the_place_of_the_default_epochs(train):
     code, _, err = train("--out", "run", "--time-limit", "0.3s", small=[*SMALL[:8], "--layers", "1"])
     assert code == 0 and "until the time limit" in err and "time limit; sample with" in err
+
+
+# The text: read and encoded before anything else is said.
+
+
+@pytest.fixture
+def progress(monkeypatch):
+    """progress(terminal): what a text of three blocks shows, were a block to take ten seconds."""
+    from minrnn.cli import progress as module
+
+    def make(terminal, quiet=False):
+        stream = io.StringIO()
+        stream.isatty = lambda: terminal
+        now = iter(range(0, 10_000, 10))
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", stream)
+            patch.setattr(module.time, "monotonic", lambda: next(now))
+            patch.setattr(module, "DELAY", 0.0)
+            with module.TextProgress(quiet) as report:
+                for what, total in (("reading", 4_000_000), ("encoding", 4_000_000), ("reading", 0)):
+                    for done in (1_000_000, 2_000_000, 4_000_000):
+                        report(what, done, total)
+                        if report.bar is not None:
+                            assert (report.bar.n, report.bar.total) == (done, total or None)
+                            report.bar.refresh()
+        return stream.getvalue()
+
+    return make
+
+
+def test_reading_a_long_text_is_shown_on_a_terminal_and_taken_away(progress):
+    shown = progress(terminal=True)
+    assert re.search(r"\rreading the text:  50%.* 2\.00M/4\.00M ", shown)
+    assert re.search(r"\rencoding the text: 100%.* 4\.00M/4\.00M ", shown)
+    assert re.search(r"\rreading the text: 2\.00MB ", shown) and "\n" not in shown  # of a pipe nobody knows the size
+    assert shown.rsplit("\r", 2)[1].isspace() and shown.endswith("\r")
+
+
+def test_reading_a_long_text_is_plain_lines_elsewhere_and_nothing_when_quiet(progress):
+    lines = progress(terminal=False).splitlines()
+    assert lines[:3] == [f"reading the text: {mb} MB, {25 * mb}%" for mb in (1, 2, 4)]
+    assert lines[3] == "encoding the text: 1 MB, 25%" and lines[-1] == "reading the text: 4 MB"
+    assert progress(terminal=True, quiet=True) == progress(terminal=False, quiet=True) == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="needs /dev/stdin")
+def test_text_from_a_pipe_makes_the_same_run_as_from_a_file(tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT)
+    command = [sys.executable, "-m", "minrnn", "train", *SMALL, "--quiet"]
+    for name, text in (("a", "text.txt"), ("b", "/dev/stdin")):
+        arguments = [*command, text, "--out", name]
+        subprocess.run(arguments, input=TEXT.encode(), env=ENVIRONMENT, cwd=tmp_path, check=True)
+    (a, one), (b, two) = (load_checkpoint(tmp_path / name / "last.safetensors") for name in "ab")
+    assert one["data"] == two["data"]
+    for name, array in a.items():
+        np.testing.assert_array_equal(b[name], array)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_process_leaves_nothing_in_the_temporary_folder(tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT)
+    (tmp_path / "temporary").mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "minrnn",
+        "train",
+        str(tmp_path / "text.txt"),
+        "--hidden",
+        "8",
+        "--epochs",
+        "10000",
+    ]
+    environment = ENVIRONMENT | {"TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen([*command, "--out", tmp_path / "run"], env=environment, stderr=subprocess.PIPE) as process:
+        while not process.stderr.readline().startswith(b"run "):
+            pass
+        maps = Path(f"/proc/{process.pid}/maps")
+        assert not maps.exists() or f"{tmp_path / 'temporary'}/" in maps.read_text()  # it is the folder in use
+        process.kill()
+    assert process.returncode == -signal.SIGKILL and not list((tmp_path / "temporary").iterdir())
 
 
 # Signals, in processes of their own.

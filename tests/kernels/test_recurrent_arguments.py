@@ -31,7 +31,7 @@ def test_every_array_of_the_cache_has_the_dtype_of_the_weights(cell, rng, arrays
     args = cast(cell.draw(rng, **SIZES), np.float32)
     *_, cache = cell.forward(*args)
     cell.backward(*cast(cell.draw_upstreams(rng, T, B, H), np.float32), cache)
-    steps = [list(step) for part in cache.ws.parts for step in part.steps]
+    steps = [list(step) for step in cache.ws.steps]
     assert {a.dtype for a in arrays_in([list(cache), steps])} == {np.dtype(np.float32)}
 
 

@@ -9,10 +9,10 @@ BY_IDS = pytest.mark.parametrize("ids", [False, True], ids=["dense", "ids"])
 
 
 def workspace(cell, args, ids=False, dirt=np.nan):
-    """A workspace whose every buffer is full of dirt, the scratch of its parts too."""
+    """A workspace whose every buffer is full of dirt."""
     Wx, Wh = (args[cell.names.index(name)] for name in ("Wx", "Wh"))
     ws = cell.workspace(T, B, Wx, Wh, needs_dx=not ids)
-    for buffer in [*ws, *(buffer for part in ws.parts for buffer in part)]:
+    for buffer in ws:
         if isinstance(buffer, np.ndarray):
             buffer.fill(dirt)
     return ws

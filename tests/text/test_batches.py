@@ -197,6 +197,23 @@ def test_windows_are_shuffled_anew_in_every_epoch():
     assert abs(np.corrcoef(orders[0], np.arange(1000))[0, 1]) < 0.15
 
 
+@pytest.mark.parametrize("count", [200, 255, 256, 257, 65_536, 70_000])
+def test_order_is_the_permutation_of_the_seed_in_the_smallest_type(count):
+    """Four bytes a window, and the numbers that `permutation` would have drawn in eight."""
+    batches = WindowBatches(np.zeros(count * 2 + 1, np.uint8), 1, 2, seed=4, random_offset=False)
+    rng = np.random.default_rng(np.random.SeedSequence(4, spawn_key=(2,)))
+    assert rng.integers(1) == 0
+    order = batches._windows(2).order
+    assert np.array_equal(order, rng.permutation(count))
+    assert order.dtype == np.min_scalar_type(count)
+
+
+def test_counting_batches_needs_no_order():
+    """An epoch of 10^12 windows can be counted, in no time and no memory."""
+    batches = WindowBatches(np.broadcast_to(np.uint8(0), (2, 10**13)), 5, 10, random_offset=False)
+    assert batches.num_batches(0) == batches.num_batches(7) == 2 * (10**12 - 1) // 5
+
+
 # ---- both
 
 

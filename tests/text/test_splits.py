@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from minrnn.text import SPLITS, TextError, largest_batch, split_rows, split_tail, streams
+from minrnn.text import SPLITS, TextError, beginnings, largest_batch, split_rows, split_tail, streams
 
 settings = {
     "batch_size": st.integers(1, 7),
@@ -171,3 +171,11 @@ def test_largest_batch_leaves_every_stream_something_to_validate(val_frac):
             continue
         val = split_tail(np.arange(n), batch_size=batch_size, **sizes).val
         assert val.y.shape[0] == batch_size and val.y.shape[1] >= 1
+
+
+@pytest.mark.parametrize(("characters", "columns"), [(0, 7), (1, 1), (3, 1), (5, 1), (6, 2), (20, 6), (21, 7), (99, 7)])
+def test_beginnings_are_the_first_columns_of_every_stream_within_the_limit(characters, columns):
+    whole = streams(np.arange(22), 3)
+    part = beginnings(whole, characters)
+    assert np.array_equal(part.x, whole.x[:, :columns]) and np.array_equal(part.y, whole.y[:, :columns])
+    assert np.shares_memory(part.x, whole.x)

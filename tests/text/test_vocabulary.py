@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minrnn.text import TextError, Vocabulary
+from minrnn.text import TextError, Vocabulary, count_characters
 from minrnn.text.vocabulary import BLOCK
 
 characters = st.characters(exclude_categories=["Cs"])
@@ -215,3 +215,47 @@ def test_encode_is_a_table_look_up_not_a_python_loop():
     sys.setprofile(None)
     assert calls < len(text) / 100  # some for each block, none for each character
     assert elapsed < 0.5
+
+
+# Blocks.
+
+
+@given(st.lists(st.text(st.sampled_from("abcé字😀"), max_size=4), min_size=1, max_size=6), st.data())
+def test_no_cut_into_blocks_changes_ids_or_errors(blocks, data):
+    text = "".join(blocks)
+    vocabulary = Vocabulary("a" + data.draw(st.text(st.sampled_from("bcé字😀"))), unknown="<unk>")
+
+    def outcome(encode, *arguments):
+        try:
+            ids = encode(*arguments)
+            return [int(i) for part in ids for i in np.atleast_1d(part)]
+        except TextError as error:
+            return str(error)
+
+    for unknown in ("error", "skip", "replace"):
+        expected = outcome(vocabulary.encode, text, unknown)
+        assert outcome(lambda u: list(vocabulary.encode_blocks(blocks, u)), unknown) == expected
+    assert np.array_equal(count_characters(blocks), count_characters([text]))
+
+
+def test_what_is_missing_is_named_from_all_blocks_and_placed_in_the_whole_text():
+    with pytest.raises(TextError, match=r"^'ü' \(U\+00FC\) at index 4 is not .* \(also missing: 'é' 'ö'\)"):
+        list(Vocabulary("abc").encode_blocks(["ab", "caüéü", "b", "öü"]))
+    with pytest.raises(TextError, match=r"U\+D800 at index 5 "):
+        list(Vocabulary("abc").encode_blocks(["ab", "c", "ab\ud800"]))
+
+
+def test_counts_are_of_code_points_and_make_the_same_vocabulary():
+    counts = count_characters(["abé", "", "b😀b"])
+    assert counts.sum() == 6
+    assert {chr(c): int(counts[c]) for c in np.flatnonzero(counts)} == {"a": 1, "b": 3, "é": 1, "😀": 1}
+    assert Vocabulary.from_counts(counts) == Vocabulary.from_text("abéb😀b")
+    limits = {"min_freq": 2, "max_size": 3, "unknown": "<unk>"}
+    assert Vocabulary.from_counts(counts, **limits) == Vocabulary("b", unknown="<unk>")
+
+
+@pytest.mark.parametrize("size", [255, 256, 65_535, 65_536])
+def test_id_type_is_that_of_the_ids_also_where_there_are_none(size):
+    vocabulary = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + size))))
+    assert vocabulary.encode("").dtype == vocabulary.encode("\U00010000").dtype == vocabulary.id_type
+    assert vocabulary.id_type == {255: np.uint8, 256: np.uint16, 65_535: np.uint16, 65_536: np.uint32}[size]

@@ -1,0 +1,301 @@
+"""All cores for one training step: the rows of a batch are shared between processes.
+
+    loss = Σ_k (B_k / B) loss_k        gradient = Σ_k (B_k / B) gradient_k        k = 0 … processes − 1
+
+Each process takes its B_k rows through the whole network, forward and backward, with the matrix library held to one
+thread; they meet once a step, and the caller, process 0, adds the gradients up. Parameters and gradients lie in memory
+that all of them see; ids, states and losses go through a pipe.
+
+Why processes: between two NumPy calls a thread holds the interpreter's lock, and the time loop is made of short calls,
+so two threads in it wait for each other (LSTM 2 x 128, T = B = 50: 44 ms a step with threads, 35 ms with processes).
+Why not the threads of the matrix library: everything that is not a product stays on one core, products of a time loop
+are too small to be shared well, and when another program wants a core, its spinning threads were seen to make training
+20 times slower.
+
+The number of processes is the number of threads of NumPy's matrix library (OPENBLAS_NUM_THREADS and the like), or
+MINRNN_THREADS. For a given number results are the same at every run, bit for bit.
+
+What this is not: for several machines, or for GPUs. Where processes would not pay, a CharRNN serves alone.
+"""
+
+from __future__ import annotations  # naming numpy.random.Generator would import numpy.random: 13 ms
+
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minrnn.backend import Array
+from minrnn.model import CharRNN, State
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+WORTH = 2e8  # operations of a step, about 2 ms, below which meeting (0.2 ms) costs more than it saves
+ONE_THREAD = dict.fromkeys(
+    (
+        "MINRNN_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    ),
+    "1",
+)
+
+
+class WorkerDied(RuntimeError):
+    """A process that shared the work has ended."""
+
+
+class _Libraries:
+    """The matrix libraries that NumPy has loaded, and a count of those who want them to use one thread."""
+
+    def __init__(self) -> None:
+        from threadpoolctl import ThreadpoolController  # noqa: PLC0415 (looks through all loaded libraries)
+
+        self.all = ThreadpoolController().select(user_api="blas").lib_controllers
+        self.before = [library.get_num_threads() for library in self.all]
+        self.users = 0
+
+    def limit(self) -> None:
+        self.users += 1
+        if self.users == 1:
+            self.before = [library.get_num_threads() for library in self.all]
+            for library in self.all:
+                library.set_num_threads(1)
+
+    def release(self) -> None:
+        self.users -= 1
+        if self.users == 0:
+            for library, number in zip(self.all, self.before, strict=True):
+                library.set_num_threads(number)
+
+
+_libraries = cache(_Libraries)
+
+
+@cache
+def count() -> int:
+    """The number of processes that may share a step; read once."""
+    wanted = os.environ.get("MINRNN_THREADS", "")
+    return max(int(wanted), 1) if wanted.isdecimal() else max([1, *_libraries().before])
+
+
+def processes_for(model: CharRNN, seq_length: int, batch_size: int) -> int:
+    """How many processes are worth having for training steps of this size: 1 means none but the caller's."""
+    operations = 6.0 * model.params.flat.size * seq_length * batch_size
+    if model.backend.is_gpu or os.name != "posix" or not sys.executable or operations < WORTH:
+        return 1
+    return min(count(), batch_size)
+
+
+@contextmanager
+def sharing(model: CharRNN, seq_length: int, batch_size: int) -> Iterator[CharRNN | RowParallel]:
+    """What makes the gradients of training steps of this size fastest: a RowParallel, or the model itself."""
+    processes = processes_for(model, seq_length, batch_size)
+    if processes == 1:
+        yield model
+    else:
+        with RowParallel(model, processes) as team:
+            yield team
+
+
+class RowParallel:
+    """A model whose `gradient` and `nll` are shared between `processes`. Close it, or use it in a `with` statement.
+
+    While it is open, the matrix library of this process has one thread. The parameters of the model move to memory that
+    all processes see; `model.params` and `model.grads` stay what they were to everybody else.
+    """
+
+    def __init__(self, model: CharRNN, processes: int) -> None:
+        from multiprocessing import Pipe  # noqa: PLC0415 (10 ms that nobody else needs)
+
+        if model.backend.is_gpu or os.name != "posix":
+            raise ValueError("RowParallel needs a model on the host and a POSIX system; use the model itself")
+        self.model, self.backend = model, model.backend
+        size, dtype = model.params.flat.size, model.params.flat.dtype
+        stride = -(-size * dtype.itemsize // 64) * 64  # every vector starts a cache line of its own
+        memory = _SharedMemory(stride * processes)
+        model.params.move(memory.vector(0, size, dtype))
+        self._gradients = [memory.vector(stride * k, size, dtype) for k in range(1, processes)]
+        self._connections: list[Connection] = []
+        self._unanswered: list[Connection] = []
+        workers: list[subprocess.Popen[bytes]] = []
+        for k in range(1, processes):
+            ours, theirs = Pipe()
+            command = "import sys; from minrnn.parallel import work; work(*map(int, sys.argv[1:]))"
+            numbers = theirs.fileno(), memory.file, stride * processes, stride * k
+            workers.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", command, *map(str, numbers)],
+                    pass_fds=numbers[:2],
+                    env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for the caller, who tells the others
+                )
+            )
+            theirs.close()
+            ours.send(model.settings)
+            self._connections.append(ours)
+        self.close = weakref.finalize(self, _close, self._connections, workers)
+        _libraries().limit()
+
+    def gradient(
+        self,
+        x: Array,
+        targets: Array,
+        state: State | None = None,
+        *,
+        dloss: float = 1.0,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State]:
+        """As CharRNN.gradient. The masks of dropout depend on the number of processes, all else up to rounding.
+
+        Raises WorkerDied when a process has ended, else what one of them raised.
+        """
+        shares = self._shares(x.shape[1])
+        seeds = [None] * len(shares)
+        if rng is not None and self.model.dropout > 0:
+            seeds = rng.integers(2**63, size=len(shares)).tolist()
+        weights = [(rows.stop - rows.start) / x.shape[1] for rows in shares]
+        more = [(dloss * weight, seed) for weight, seed in zip(weights, seeds, strict=True)]
+        losses, state = self._ask(_gradient, shares, x, targets, state, more)
+        for theirs in self._gradients[: len(shares) - 1]:
+            np.add(self.model.grads.flat, theirs, out=self.model.grads.flat)
+        loss = sum(weight * float(loss) for weight, loss in zip(weights, losses, strict=True))
+        return self.model.params.flat.dtype.type(loss), state
+
+    def nll(self, x: Array, targets: Array, state: State | None = None) -> tuple[Array, State]:
+        """As CharRNN.nll. Raises WorkerDied when a process has ended, else what one of them raised."""
+        shares = self._shares(x.shape[1])
+        found, state = self._ask(_nll, shares, x, targets, state, [()] * len(shares))
+        return np.concatenate(found, axis=1), state
+
+    def _shares(self, B: int) -> list[slice]:
+        n = min(1 + len(self._connections), B)
+        return [slice(B * k // n, B * (k + 1) // n) for k in range(n)]
+
+    def _ask(
+        self,
+        function: Callable[..., tuple[Any, State]],
+        shares: list[slice],
+        x: Array,
+        targets: Array,
+        state: State | None,
+        more: Sequence[tuple[Any, ...]],
+    ) -> tuple[list[Any], State]:
+        """The results of `function` on the rows of every process, and the new state of all rows."""
+        for connection in self._unanswered[:]:  # an interrupted step left them
+            self._receive(connection)
+        tasks = []
+        for rows, extra in zip(shares, more, strict=True):
+            ids = (np.ascontiguousarray(a[:, rows]) for a in (x, targets))  # (T,B_k) each
+            before = None if state is None else tuple(tuple(a[rows] for a in layer) for layer in state)  # (B_k,H)
+            tasks.append((*ids, before, *extra))
+        for connection, task in zip(self._connections, tasks[1:], strict=False):
+            try:
+                connection.send((function, task))
+            except OSError:
+                raise _died() from None
+            self._unanswered.append(connection)
+        answers = [function(self.model, *tasks[0])]
+        answers += [self._receive(connection) for connection in self._unanswered[:]]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        values, states = zip(*answers, strict=True)
+        layers = zip(*states, strict=True)
+        return list(values), tuple(tuple(map(np.concatenate, zip(*layer, strict=True))) for layer in layers)
+
+    def _receive(self, connection: Connection) -> Any:
+        try:
+            answer = connection.recv()
+        except (EOFError, OSError):
+            raise _died() from None
+        self._unanswered.remove(connection)
+        return answer
+
+    def __enter__(self) -> RowParallel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _SharedMemory:
+    """Memory without a name, for this process and for those that are handed its file; gone with the last of them."""
+
+    def __init__(self, size: int, file: int | None = None) -> None:
+        if file is None:
+            if hasattr(os, "memfd_create"):  # Linux
+                file = os.memfd_create("minrnn")
+            else:
+                with tempfile.TemporaryFile() as temporary:
+                    file = os.dup(temporary.fileno())
+            os.ftruncate(file, size)
+            weakref.finalize(self, os.close, file)
+        self.file = file
+        self.bytes = mmap.mmap(file, size)
+
+    def vector(self, start: int, size: int, dtype: np.dtype) -> np.ndarray:
+        """(size,) numbers from byte `start` on."""
+        return np.frombuffer(self.bytes, dtype, size, start)
+
+
+def _gradient(
+    model: CharRNN, x: Array, targets: Array, state: State | None, dloss: float, seed: int | None
+) -> tuple[Array, State]:
+    return model.gradient(x, targets, state, dloss=dloss, rng=None if seed is None else np.random.default_rng(seed))
+
+
+def _nll(model: CharRNN, x: Array, targets: Array, state: State | None) -> tuple[Array, State]:
+    return model.nll(x, targets, state)
+
+
+def work(connection: int, file: int, size: int, start: int) -> None:
+    """What the other processes do until the caller closes the connection, or has gone."""
+    from multiprocessing.connection import Connection  # noqa: PLC0415
+
+    pipe, memory = Connection(connection), _SharedMemory(size, file)
+    try:
+        model = CharRNN(**pipe.recv())
+        n, dtype = model.params.flat.size, model.params.flat.dtype
+        model.params.flat[...] = memory.vector(0, n, dtype)
+        model.params.move(memory.vector(0, n, dtype))
+        model.grads.move(memory.vector(start, n, dtype))
+        while True:
+            function, task = pipe.recv()
+            try:
+                answer: Any = function(model, *task)
+            except Exception as e:  # whatever it is, the caller must hear of it
+                answer = e
+            pipe.send(answer)
+    except (EOFError, OSError):
+        return
+
+
+def _died() -> WorkerDied:
+    return WorkerDied(
+        "a process that shared the training step has ended, perhaps for want of memory; "
+        "set MINRNN_THREADS=1 to train in one process"
+    )
+
+
+def _close(connections: list[Connection], workers: list[subprocess.Popen[bytes]]) -> None:
+    for connection in connections:
+        connection.close()
+    for worker in workers:
+        worker.kill()  # it holds nothing that is not held here
+        worker.wait()
+    _libraries().release()
