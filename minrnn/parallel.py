@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 WORTH = 2e8  # operations of a step, about 2 ms, below which meeting (0.2 ms) costs more than it saves
+ROWS = 8  # of the batch, at least, for a process: a product of fewer costs nearly as much
 ONE_THREAD = dict.fromkeys(
     (
         "MINRNN_THREADS",
@@ -96,7 +97,7 @@ def processes_for(model: CharRNN, seq_length: int, batch_size: int) -> int:
     operations = 6.0 * model.params.flat.size * seq_length * batch_size
     if model.backend.is_gpu or os.name != "posix" or not sys.executable or operations < WORTH:
         return 1
-    return min(count(), batch_size)
+    return max(min(count(), batch_size // ROWS), 1)
 
 
 @contextmanager
@@ -126,7 +127,9 @@ class RowParallel:
         size, dtype = model.params.flat.size, model.params.flat.dtype
         stride = -(-size * dtype.itemsize // 64) * 64  # every vector starts a cache line of its own
         memory = _SharedMemory(stride * processes)
-        model.params.move(memory.vector(0, size, dtype))
+        params = memory.vector(0, size, dtype)
+        params[...] = model.params.flat
+        model.params.use(params)
         self._gradients = [memory.vector(stride * k, size, dtype) for k in range(1, processes)]
         self._connections: list[Connection] = []
         self._unanswered: list[Connection] = []
@@ -271,9 +274,8 @@ def work(connection: int, file: int, size: int, start: int) -> None:
     try:
         model = CharRNN(**pipe.recv())
         n, dtype = model.params.flat.size, model.params.flat.dtype
-        model.params.flat[...] = memory.vector(0, n, dtype)
-        model.params.move(memory.vector(0, n, dtype))
-        model.grads.move(memory.vector(start, n, dtype))
+        model.params.use(memory.vector(0, n, dtype))
+        model.grads.use(memory.vector(start, n, dtype))
         while True:
             function, task = pipe.recv()
             try:

@@ -237,6 +237,7 @@ def shared(monkeypatch):
     """Every run is shared by two processes, however small it is; the teams that were made, and what they were asked."""
     monkeypatch.setattr(parallel, "count", lambda: 2)
     monkeypatch.setattr(parallel, "WORTH", 0.0)
+    monkeypatch.setattr(parallel, "ROWS", 1)
     monkeypatch.setattr(parallel, "RowParallel", Watched)
     monkeypatch.setattr(Watched, "made", [])
     monkeypatch.setattr(Watched, "asked", [])
@@ -470,6 +471,17 @@ def test_parameters_and_gradients_stay_the_mappings_that_they_were(rng, opened):
     assert (params.flat[-V:] == 7.0).all()
 
 
+def test_parameters_written_right_after_opening_are_those_that_count(rng, opened, assert_close):
+    """The other processes, which start later, must not bring the former ones back."""
+    alone, model = network(), network()
+    team, (x, y) = opened(model), chunk(rng)
+    for m in (alone, model):
+        m.params.flat[...] *= 3.0
+    loss, _ = alone.gradient(x, y)
+    assert_close(team.gradient(x, y)[0], loss, 1e-13)
+    np.testing.assert_array_equal(model.params.flat, alone.params.flat)
+
+
 # How many.
 
 
@@ -529,8 +541,10 @@ def test_small_steps_and_small_batches_are_not_shared(monkeypatch):
     monkeypatch.setattr(parallel, "count", lambda: 4)
     big = CharRNN(65, hidden_size=128)
     assert processes_for(big, 50, 50) == 4
-    assert processes_for(big, 50, 3) == 3
-    assert processes_for(big, 50, 1) == 1
+    assert processes_for(big, 50, 31) == 3
+    assert processes_for(big, 50, 16) == 2
+    assert processes_for(big, 50, 15) == 1
+    assert processes_for(big, 50, 4) == 1
     assert processes_for(big, 2, 50) == 1
     assert processes_for(network(), 50, 50) == 1
     for thing, name, value in (

@@ -15,7 +15,13 @@ from minrnn.cli.options import print_json
 from minrnn.gradcheck import check_gradients
 
 PACKAGES = ("safetensors", "tqdm", "tomli-w", "matplotlib", "anyascii", "pooch")
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = (
+    "MINRNN_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

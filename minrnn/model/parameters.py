@@ -24,9 +24,8 @@ class Parameters(Mapping[str, Array]):
             self.flat: Array = backend.xp.zeros(sum(map(prod, shapes.values())), dtype)
         self._views = self._views_of(self.flat)
 
-    def move(self, flat: Array) -> None:
-        """Take the vector `flat`, of the same size and dtype, for memory from now on. The values are copied there."""
-        flat[...] = self.flat
+    def use(self, flat: Array) -> None:
+        """Take the vector `flat`, of the same size and dtype, for memory from now on, with the values that it holds."""
         self.flat, self._views = flat, self._views_of(flat)
 
     def _views_of(self, flat: Array) -> dict[str, Array]:
