@@ -186,6 +186,14 @@ def test_masks_differ_between_processes_and_repeat_with_the_seed(rng, opened):
     assert first == again != other
 
 
+def test_without_a_generator_nothing_is_dropped_in_any_process(rng, opened, assert_close):
+    alone, model = network(dropout=0.5), network(dropout=0.5)
+    x, y = chunk(rng)
+    loss, _ = alone.gradient(x, y)
+    assert_close(opened(model).gradient(x, y)[0], loss, 1e-13)
+    assert_close(model.grads.flat, alone.grads.flat, 1e-12)
+
+
 def test_without_dropout_the_stream_is_not_drawn_from(rng, opened):
     """So that a run without it is the same in one process and in two."""
     stream = np.random.default_rng(5)
@@ -524,7 +532,7 @@ def test_the_matrix_library_has_one_thread_until_the_last_is_closed(libraries):
 def test_the_others_compute_with_one_thread_find_the_package_and_say_nothing(opened, monkeypatch, tmp_path):
     """Else two matrix libraries spin on the same cores; what stdout carries is the caller's."""
     for name in parallel.ONE_THREAD:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "7")
     monkeypatch.setenv("KEPT", "yes")
     monkeypatch.syspath_prepend(tmp_path)
     (worker,) = workers(opened(network()))
