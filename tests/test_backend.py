@@ -310,3 +310,19 @@ def test_generators_are_host_generators_on_every_device(register):
 def test_the_host_has_no_current_device_and_nothing_to_wait_for():
     with HOST.scope():
         HOST.synchronize()
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_the_library_is_asked_for_contiguous_results_only(rng, assert_close, layout):
+    """CuPy takes no other `out`; a transposed one is written through its transpose."""
+
+    class Strict:
+        @staticmethod
+        def matmul(a, b, out):
+            assert out.flags.c_contiguous
+            return np.matmul(a, b, out=out)
+
+    a, b = rng.standard_normal((3, 4)), rng.standard_normal((4, 5))
+    out = np.full((3, 5), np.nan, order=layout)
+    assert backend.Backend("strict", Strict).matmul(a, b, out=out) is out
+    assert_close(out, a @ b, 1e-14)
