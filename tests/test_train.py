@@ -201,3 +201,16 @@ def test_moments_of_another_rule_are_refused():
     adam.train_step()
     with pytest.raises(ValueError, match="SGD as configured needs"):
         trainer().restore(adam.arrays(), adam.content())
+
+
+@pytest.mark.parametrize(("entry", "clipped"), [(0.3, True), (-0.3, True), (0.2, False), (-0.2, False)])
+def test_an_entry_of_either_sign_beyond_the_limit_counts_as_clipped(entry, clipped, monkeypatch):
+    model = network()
+
+    def gradient(x, y, state, **options):
+        model.grads.flat[...] = 0.0
+        model.grads.flat[3] = entry
+        return np.float64(1.0), model.zero_state(B)
+
+    monkeypatch.setattr(model, "gradient", gradient)
+    assert bool(trainer(model, clip_value=0.25).train_step().clipped) is clipped
