@@ -131,6 +131,7 @@ def make_model(config: Config, vocab_size: int) -> CharRNN:
         nonlinearity=config.nonlinearity,
         embedding_size=config.embed,
         dropout=config.dropout,
+        dropout_places=config.dropout_places,
         init=config.init,
         forget_bias=config.forget_bias,
         seed=config.seed,
@@ -139,8 +140,8 @@ def make_model(config: Config, vocab_size: int) -> CharRNN:
     )
 
 
-def make_optimizer(config: Config) -> Optimizer:
-    """The update rule with its options, without state."""
+def make_optimizer(config: Config, model: CharRNN) -> Optimizer:
+    """The update rule for this model with its options, without state."""
     options: dict[str, object] = {"weight_decay": config.weight_decay}
     if config.optimizer in ("sgd", "rmsprop"):
         options["momentum"] = config.momentum
@@ -148,7 +149,10 @@ def make_optimizer(config: Config) -> Optimizer:
         options["alpha"] = config.alpha
     if config.optimizer in ("adam", "amsgrad", "adamw"):
         options["betas"] = config.beta1, config.beta2
-    return OPTIMIZERS[config.optimizer](config.lr, **options)
+    optimizer = OPTIMIZERS[config.optimizer](config.lr, **options)
+    if config.two_biases:
+        optimizer.twice = model.second_biases()
+    return optimizer
 
 
 def total_steps(config: Config, batches: Batches) -> int | None:

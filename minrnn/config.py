@@ -17,7 +17,7 @@ from typing import Any
 
 import tomli_w
 
-from minrnn.model import CELLS, INITS
+from minrnn.model import CELLS, DROPOUT_PLACES, INITS
 from minrnn.optim import OPTIMIZERS
 from minrnn.text import SPLITS
 
@@ -54,7 +54,10 @@ class Config:
     layers: int = setting(2, "number of layers", fixed=True, least=1)
     hidden: int = setting(128, "hidden size", fixed=True, least=1)
     embed: int = setting(0, "embedding size; 0 is one-hot input", fixed=True, least=0)
-    dropout: float = setting(0.0, "dropout between layers and before the decoder", fixed=True, least=0)
+    dropout: float = setting(0.0, "probability with which an output of a layer is dropped", fixed=True, least=0)
+    dropout_places: str = setting(
+        "between,decoder", "between layers and before the decoder, or not before it", choices=DROPOUT_PLACES, fixed=True
+    )
     init: str = setting("uniform", "initialisation", choices=INITS, fixed=True)
     forget_bias: float = setting(1.0, "added to the forget-gate bias of an LSTM", fixed=True)
 
@@ -72,6 +75,9 @@ class Config:
     alpha: float = setting(0.99, "smoothing of rmsprop", fixed=True, least=0)
     beta1: float = setting(0.9, "of the adam family", fixed=True, least=0)
     beta2: float = setting(0.999, "of the adam family", fixed=True, least=0)
+    two_biases: bool = setting(
+        False, "move the biases of a cell twice as far, as a framework with two of each does", fixed=True
+    )
     weight_decay: float = setting(0.0, "L2, decoupled for adamw", fixed=True, least=0)
     loss_reduction: str = setting(
         "mean", "of the differentiated loss; sum_time is char-rnn's", choices=("mean", "sum_time"), fixed=True

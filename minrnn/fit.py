@@ -364,10 +364,11 @@ def resume(folder: str | Path, changes: Mapping[str, Any], report: Report | None
 
 def make_trainer(config: Config, data: Data) -> Trainer:
     """A Trainer of a fresh network on `data`, as the settings say."""
+    model = make_model(config, len(data.vocabulary))
     return Trainer(
-        make_model(config, len(data.vocabulary)),
+        model,
         data.batches,
-        make_optimizer(config),
+        make_optimizer(config, model),
         make_schedule(config, data.batches),
         clip_norm=config.clip_norm,
         clip_value=config.clip_value,

@@ -96,7 +96,9 @@ class Trainer:
         return from_host(batch.x), from_host(batch.y), None if batch.fresh else self.state  # (T,B) each, then the state
 
     def _clip(self, grads: Array) -> tuple[Array, Array]:
-        norm = clip_grad_norm(grads, self.clip_norm) if self.clip_norm else grad_norm(grads)
+        norm = grad_norm([grads, *(grads[part] for part in self.optimizer.twice)])
+        if self.clip_norm:
+            clip_grad_norm(grads, self.clip_norm, norm)
         clipped = norm > self.clip_norm if self.clip_norm else norm < 0
         if self.clip_value:
             xp = self.model.backend.xp

@@ -168,9 +168,15 @@ def test_memory_estimate_grows_with_what_it_is_for():
 
 def test_model_has_every_setting():
     settings = {"cell": "rnn", "nonlinearity": "relu", "layers": 3, "hidden": 5, "embed": 4, "dropout": 0.25}
+    settings |= {"dropout_places": "between"}
     model = make_model(merge(settings, {"dtype": "float64", "init": "normal", "seed": 4}), 7)
     expected = {"vocab_size": 7, "hidden_size": 5, "num_layers": 3, "cell": "rnn", "nonlinearity": "relu"}
-    assert model.settings == expected | {"embedding_size": 4, "dropout": 0.25, "dtype": "float64"}
+    assert model.settings == expected | {
+        "embedding_size": 4,
+        "dropout": 0.25,
+        "dropout_places": "between",
+        "dtype": "float64",
+    }
     assert np.abs(model.params.flat).max() < 0.06
     one, same, other = (make_model(merge(settings, {"seed": seed}), 7).params.flat for seed in (5, 5, 6))
     assert (one == same).all() and (one != other).mean() > 0.9
@@ -194,10 +200,17 @@ def test_forget_bias_reaches_the_model():
     ],
 )
 def test_optimizer_has_its_options(settings, kind, options):
-    optimizer = make_optimizer(merge(settings, {"lr": 0.125}))
+    optimizer = make_optimizer(merge(settings, {"lr": 0.125}), make_model(merge({"hidden": 4}), 3))
+    assert optimizer.twice == ()
     assert type(optimizer) is kind and optimizer.lr == 0.125
     assert {name: getattr(optimizer, name) for name in options} == options
     assert optimizer.state == {"step": 0}
+
+
+def test_two_biases_concern_the_biases_of_this_model():
+    config = merge({"hidden": 4, "cell": "gru", "two_biases": True})
+    model = make_model(config, 3)
+    assert make_optimizer(config, model).twice == model.second_biases() != ()
 
 
 def test_total_steps(config):

@@ -68,7 +68,7 @@ def test_whole_number_serves_as_float_and_list_as_files():
 
 
 def test_choice_that_does_not_exist_lists_those_that_do():
-    with pytest.raises(ConfigError, match="cell = 'lstmm' must be one of lstm, gru, rnn"):
+    with pytest.raises(ConfigError, match="cell = 'lstmm' must be one of lstm, gru, gru-before, rnn"):
         merge({"cell": "lstmm"})
     for name, field in FIELDS.items():
         for choice in field.metadata["choices"] or ():

@@ -67,7 +67,7 @@ def test_dependencies_are_the_promised_few():
 @needs_checkout
 def test_package_alone_is_small():
     files = [path for path in (ROOT / "minrnn").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert {path.suffix for path in files} <= {".py", ".typed"}
+    assert {path.suffix for path in files} <= {".py", ".typed", ".md"}
     assert sum(path.stat().st_size for path in files) < 1_000_000
 
 

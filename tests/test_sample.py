@@ -11,7 +11,7 @@ from minrnn.sample import Sampler, draw, probabilities, sample_rng, sample_text,
 from minrnn.text import TextError, Vocabulary
 
 V = 7
-KINDS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
+KINDS = [("lstm", "tanh"), ("gru", "tanh"), ("gru-before", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
 
 
 def make_model(cell="lstm", nonlinearity="tanh", embedding_size=0, vocab_size=V, dtype="float64", **options):

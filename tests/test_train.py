@@ -49,6 +49,21 @@ def test_one_step_by_hand(cell):
     np.testing.assert_array_equal(np.array(t.state), np.array(after))
 
 
+@pytest.mark.parametrize("limit", [0.0, 0.01, 100.0])
+def test_bias_in_place_of_two_counts_twice_in_the_norm_and_moves_twice(limit):
+    reference, model = network(cell="gru"), network(cell="gru")
+    _, g, _ = gradient(reference, batches().get(0, 0))
+    columns = np.concatenate([np.arange(reference.params.flat.size)[part] for part in reference.second_biases()])
+    optimizer = SGD(LR)
+    optimizer.twice = model.second_biases()
+    result = trainer(model, optimizer=optimizer, clip_norm=limit).train_step()
+    norm = np.sqrt((g**2).sum() + (g[columns] ** 2).sum())
+    step = LR * g * (min(1.0, limit / (norm + 1e-6)) if limit else 1.0)
+    step[columns] *= 2
+    np.testing.assert_allclose(model.params.flat, reference.params.flat - step, rtol=0, atol=1e-15)
+    assert result.grad_norm == pytest.approx(norm, rel=1e-12) and result.clipped == (limit == 0.01)
+
+
 @pytest.mark.parametrize("kind", ["consecutive", "random"])
 def test_three_epochs_by_hand(kind):
     """State, cursor, schedule and dropout: what a loop with none of Trainer's code does."""

@@ -22,7 +22,7 @@ from minrnn.gradcheck import Report, check_directions, check_gradients
 from minrnn.model import CELLS, CharRNN
 
 T, B, D, H, V = 4, 3, 5, 2, 6
-CELL_NAMES = {"rnn": ("tanh", "relu"), "lstm": ("",), "gru": ("",)}
+CELL_NAMES = {"rnn": ("tanh", "relu"), "lstm": ("",), "gru": ("",), "gru-before": ("",)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def _recurrent(cell: str, rng: np.random.Generator) -> Iterator[tuple[str, Repor
     params = [rng.standard_normal(shapes[name]) / np.sqrt(shapes[name][0]) for name in spec.params]
     state = [rng.standard_normal((B, H)) for _ in spec.state]
     names = ["x", *(f"{name}0" for name in spec.state), *spec.params]
-    step_backward = getattr(k, f"{cell}_step_backward")
+    step_backward = getattr(k, f"{cell.replace('-', '_')}_step_backward")
     for kind in CELL_NAMES[cell]:
         if kind == "relu":  # a unit that is dead has no gradient to check
             params[spec.params.index("b")] += 1.0

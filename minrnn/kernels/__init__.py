@@ -24,6 +24,13 @@ from minrnn.kernels.activation import (
 )
 from minrnn.kernels.dropout import dropout_backward, dropout_forward
 from minrnn.kernels.gru import gru_backward, gru_forward, gru_step_backward, gru_step_forward, gru_workspace
+from minrnn.kernels.gru_before import (
+    gru_before_backward,
+    gru_before_forward,
+    gru_before_step_backward,
+    gru_before_step_forward,
+    gru_before_workspace,
+)
 from minrnn.kernels.linear import linear_backward, linear_forward
 from minrnn.kernels.lstm import (
     lstm_backward,
@@ -40,13 +47,19 @@ from minrnn.kernels.softmax import (
     softmax_cross_entropy_forward,
     softmax_workspace,
 )
-from minrnn.kernels.stepper import Stepper, gru_stepper, lstm_stepper, rnn_stepper
+from minrnn.kernels.stepper import Stepper, gru_before_stepper, gru_stepper, lstm_stepper, rnn_stepper
 
 __all__ = [
     "Stepper",
     "dropout_backward",
     "dropout_forward",
     "gru_backward",
+    "gru_before_backward",
+    "gru_before_forward",
+    "gru_before_step_backward",
+    "gru_before_step_forward",
+    "gru_before_stepper",
+    "gru_before_workspace",
     "gru_forward",
     "gru_step_backward",
     "gru_step_forward",

@@ -120,6 +120,44 @@ def gru_stepper(Wx: Array, Wh: Array, b: Array, bhn: Array, *, ids: bool) -> Ste
     return Stepper(inputs, start)
 
 
+def gru_before_stepper(Wx: Array, Wh: Array, b: Array, *, ids: bool) -> Stepper:
+    """Single steps of gru_before_forward. Wx (D,3H), Wh (H,3H), b (3H,), blocks r z n."""
+    xp, H = backend.of(Wx, Wh, b).xp, Wh.shape[0]
+    Wx, Wh, b = _signed(xp, [-1, -1, 1], Wx, Wh, b)
+    inputs, Wx = (Wx + b, Wx[:0]) if ids else (b[None], Wx)
+    WxT, WrzT, WnT = (xp.ascontiguousarray(W.T) for W in (Wx, Wh[:, : 2 * H], Wh[:, 2 * H :]))
+
+    def start(xh: Array) -> Steps:
+        empty = _buffers(xp, xh, WxT.shape[1] + H)
+        dot, add, exp, tanh, one = xp.dot, xp.add, xp.exp, xp.tanh, xp.ones((), WnT.dtype)
+        subtract, divide = xp.subtract, xp.divide
+        a, d, s, n, below, h = empty(3 * H), empty(2 * H), empty(H), empty(H), xh[:-H], xh[-H:]
+        d_r, d_z = d[:H], d[H:]
+
+        # fmt: off
+        def step(x: Array) -> None:
+            if not ids:
+                dot(WxT, below, a)     # (1)      a = x Wx + b, but −a for r z                         (3H,·)
+                add(a, x, a)
+                x = a
+            dot(WrzT, h, d)            # (2)      −v                                                   (2H,·)
+            add(d, x[: 2 * H], d)      # (3)      σ = 1 / d  with  d = 1 + e^-(a + v)  for r z         (2H,·)
+            exp(d, d)
+            add(d, one, d)
+            divide(h, d_r, s)          # (4)      s = r h,  w = s Wh[n]                                (H,·)
+            dot(WnT, s, n)
+            add(n, x[2 * H :], n)      # (5)      n = tanh(a + w)                                      (H,·)
+            tanh(n, n)
+            subtract(n, h, n)          # (6)      h = h + z (n − h)                                    (H,·)
+            divide(n, d_z, n)
+            add(h, n, h)
+        # fmt: on
+
+        return Steps(step, (h,))
+
+    return Stepper(inputs, start)
+
+
 def rnn_stepper(Wx: Array, Wh: Array, b: Array, *, ids: bool, nonlinearity: str = "tanh") -> Stepper:
     """Single steps of rnn_forward. Wx (D,H), Wh (H,H), b (H,); nonlinearity "tanh" or "relu"."""
     xp, H = backend.of(Wx, Wh, b).xp, Wh.shape[0]

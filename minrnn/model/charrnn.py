@@ -27,6 +27,9 @@ LayerState = tuple[Array, ...]  # (h,) or (h, c), each (B,H)
 State = tuple[LayerState, ...]  # one entry a layer, the lowest first
 
 
+DROPOUT_PLACES = ("between,decoder", "between")
+
+
 class Cell(NamedTuple):
     """How the model calls the kernels of one kind of cell."""
 
@@ -60,6 +63,16 @@ CELLS = {
         3,
         ("h",),
         ("Wx", "Wh", "b", "bhn"),
+    ),
+    "gru-before": Cell(
+        kernels.gru_before_forward,
+        kernels.gru_before_backward,
+        kernels.gru_before_step_forward,
+        kernels.gru_before_workspace,
+        kernels.gru_before_stepper,
+        3,
+        ("h",),
+        ("Wx", "Wh", "b"),
     ),
     "rnn": Cell(
         kernels.rnn_forward,
@@ -97,11 +110,12 @@ class CharRNNCache(NamedTuple):
 class CharRNN:
     """A stacked character-level LSTM, GRU or simple RNN.
 
-    vocab_size V: the number of characters. hidden_size H and num_layers describe the stack; cell is "lstm", "gru" or
-    "rnn" (whose nonlinearity is "tanh" or "relu"). embedding_size 0 means one-hot input. dropout: the probability with
-    which an output of a layer is dropped on its way up, into the next layer or the decoder; the recurrent path is never
-    dropped. init: see minrnn.model.initialisation; forget_bias is added to the forget gate's bias of an LSTM. dtype
-    "float32" or "float64"; device "numpy", "cupy" or "cupy:N".
+    vocab_size V: the number of characters. hidden_size H and num_layers describe the stack; cell is "lstm", "gru",
+    "gru-before" (char-rnn's GRU, with the reset before the product) or "rnn" (whose nonlinearity is "tanh" or "relu").
+    embedding_size 0 means one-hot input. dropout: the probability with which an output of a layer is dropped on its way
+    up, into the next layer or the decoder, or with dropout_places "between" (PyTorch, fast.ai) into the next layer
+    alone; the recurrent path is never dropped. init: see minrnn.model.initialisation; forget_bias is added to the
+    forget gate's bias of an LSTM. dtype "float32" or "float64"; device "numpy", "cupy" or "cupy:N".
 
     `params` and `grads` map names ("embedding.W", "rnn.0.Wx", "rnn.0.Wh", "rnn.0.b", for a GRU "rnn.0.bhn", …,
     "decoder.W", "decoder.b") to arrays, views of the vectors `params.flat` and `grads.flat`. Raises ValueError for
@@ -118,6 +132,7 @@ class CharRNN:
         nonlinearity: str = "tanh",
         embedding_size: int = 0,
         dropout: float = 0.0,
+        dropout_places: str = "between,decoder",
         init: str = "uniform",
         forget_bias: float = 1.0,
         seed: int = 0,
@@ -138,6 +153,10 @@ class CharRNN:
             raise ValueError(f"nonlinearity {nonlinearity!r} is unknown: use 'tanh' or 'relu'")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout = {dropout} must lie in [0, 1)")
+        if dropout_places not in DROPOUT_PLACES:
+            raise ValueError(
+                f"dropout_places {dropout_places!r} is unknown: use one of {', '.join(map(repr, DROPOUT_PLACES))}"
+            )
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype {dtype!r} is unknown: use 'float32' or 'float64'")
         if init == "identity" and cell != "rnn":
@@ -146,6 +165,7 @@ class CharRNN:
             )
         self.vocab_size, self.hidden_size, self.num_layers = vocab_size, hidden_size, num_layers
         self.cell, self.nonlinearity, self.embedding_size, self.dropout = cell, nonlinearity, embedding_size, dropout
+        self.dropout_places = dropout_places
         self.dtype, self.backend = dtype, backend.get(device)
         self.params = Parameters(self._shapes(), self.backend, dtype)
         self.grads = Parameters(self._shapes(), self.backend, dtype)
@@ -163,6 +183,7 @@ class CharRNN:
             "nonlinearity",
             "embedding_size",
             "dropout",
+            "dropout_places",
             "dtype",
         )
         return {name: getattr(self, name) for name in names}
@@ -178,8 +199,9 @@ class CharRNN:
 
     def _initialise(self, init: str, forget_bias: float, rng: np.random.Generator) -> None:
         H = self.hidden_size
+        apart = H if "bhn" in CELLS[self.cell].params else 0
         for name, shape in self.params.shapes.items():
-            value = initial_value(name, shape, init=init, hidden_size=H, rng=rng)
+            value = initial_value(name, shape, init=init, hidden_size=H, apart=apart, rng=rng)
             if self.cell == "lstm" and name.startswith("rnn.") and name.endswith(".b"):
                 if init == "char-rnn":  # there the forget gate has one random bias and one that is set
                     value[H : 2 * H] = rng.uniform(-0.08, 0.08, H)
@@ -192,6 +214,15 @@ class CharRNN:
         with self.backend.scope():
             zeros = partial(self.backend.xp.zeros, shape, self.dtype)
             return tuple(tuple(zeros() for _ in CELLS[self.cell].state) for _ in range(self.num_layers))
+
+    def second_biases(self) -> tuple[slice, ...]:
+        """Where in `params.flat` a bias is what two make in PyTorch and char-rnn: for Optimizer.twice.
+
+        The biases b of all layers, but not the last block of a GRU's, whose second bias is bhn, a parameter of its own.
+        """
+        parts = [self.params.part(f"rnn.{k}.b") for k in range(self.num_layers)]
+        apart = self.hidden_size if "bhn" in CELLS[self.cell].params else 0
+        return tuple(slice(part.start, part.stop - apart) for part in parts)
 
     def layer_params(self, k: int) -> list[Array]:
         """The parameters of layer k in the order in which its kernels take them."""
@@ -241,6 +272,7 @@ class CharRNN:
         run = partial(cell.forward, nonlinearity=self.nonlinearity) if self.cell == "rnn" else cell.forward
         state = self.zero_state(B) if state is None else state
         p = 0.0 if rng is None else self.dropout
+        rates = [p] * (self.num_layers - 1) + [0.0 if self.dropout_places == "between" else p]
         with self.backend.scope():
             h, embedding = x, None
             if self.embedding_size:
@@ -248,7 +280,7 @@ class CharRNN:
             layers, dropouts, new_state = [], [], []
             for k in range(self.num_layers):
                 h, *after, cache = run(h, *state[k], *self.layer_params(k), ws=ws.layers[k])  # (T,B,H)
-                h, dropped = kernels.dropout_forward(h, p, rng)  # (T,B,H)
+                h, dropped = kernels.dropout_forward(h, rates[k], rng)  # (T,B,H)
                 layers.append(cache)
                 dropouts.append(dropped)
                 new_state.append(tuple(after))

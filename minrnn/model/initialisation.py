@@ -26,11 +26,12 @@ INITS = ("uniform", "char-rnn", "normal", "orthogonal", "identity")
 
 
 def initial_value(
-    name: str, shape: tuple[int, ...], *, init: str, hidden_size: int, rng: np.random.Generator
+    name: str, shape: tuple[int, ...], *, init: str, hidden_size: int, apart: int, rng: np.random.Generator
 ) -> np.ndarray:
     """The float64 start value of the parameter `name` ("rnn.0.Wx", "decoder.b", …) under the scheme `init`.
 
-    Raises ValueError for an unknown scheme.
+    The last `apart` entries of the bias b of a cell have their second bias apart (bhn of a GRU) and are one draw, not a
+    sum. Raises ValueError for an unknown scheme.
     """
     if init not in INITS:
         raise ValueError(f"init {init!r} is unknown: use one of {', '.join(INITS)}")
@@ -43,7 +44,7 @@ def initial_value(
     if owner == "embedding":
         return uniform(*shape) if init == "char-rnn" else rng.normal(0, 0.01 if init == "normal" else 1.0, shape)
     if init in ("uniform", "char-rnn"):
-        return _two_biases(shape, hidden_size, uniform) if kind == "b" and owner == "rnn" else uniform(*shape)
+        return _two_biases(shape, apart, uniform) if kind == "b" and owner == "rnn" else uniform(*shape)
     if init == "normal":
         return rng.normal(0, 0.01, shape) if len(shape) == 2 else np.zeros(shape)
     if owner == "decoder" and init == "identity":
@@ -57,12 +58,10 @@ def initial_value(
     return np.concatenate([draw(block, rng) for block in blocks], axis=1)
 
 
-def _two_biases(shape: tuple[int, ...], hidden_size: int, uniform: Callable[..., np.ndarray]) -> np.ndarray:
-    """b_ih + b_hh of a cell; a GRU keeps block n of b_hh apart (bhn), so its b has one draw there."""
+def _two_biases(shape: tuple[int, ...], apart: int, uniform: Callable[..., np.ndarray]) -> np.ndarray:
+    """b_ih + b_hh of a cell, but b_ih alone in the last entries, whose b_hh is a parameter of its own."""
     b, other = uniform(*shape), uniform(*shape)
-    gates = shape[0] // hidden_size
-    if gates == 3:
-        other[2 * hidden_size :] = 0
+    other[shape[0] - apart :] = 0
     return b + other
 
 

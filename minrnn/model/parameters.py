@@ -35,6 +35,12 @@ class Parameters(Mapping[str, Array]):
             start += prod(shape)
         return views
 
+    def part(self, name: str) -> slice:
+        """Where in `flat` an array is."""
+        names = list(self.shapes)
+        start = sum(prod(self.shapes[other]) for other in names[: names.index(name)])
+        return slice(start, start + prod(self.shapes[name]))
+
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 

@@ -15,6 +15,7 @@ from minrnn.optim.schedules import (
     CyclePosition,
     ExponentialAfterEpoch,
     LinearWarmup,
+    LowStart,
     Schedule,
 )
 from minrnn.optim.sgd import SGD
@@ -40,6 +41,7 @@ __all__ = [
     "CyclePosition",
     "ExponentialAfterEpoch",
     "LinearWarmup",
+    "LowStart",
     "Optimizer",
     "RMSprop",
     "Schedule",

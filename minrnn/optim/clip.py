@@ -42,7 +42,7 @@ def grad_norm(grads: Gradients) -> Array:
         return bk.xp.sqrt(total).reshape(())
 
 
-def clip_grad_norm(grads: Gradients, max_norm: float) -> Array:
+def clip_grad_norm(grads: Gradients, max_norm: float, norm: Array | None = None) -> Array:
     """Scale all gradients by min(1, max_norm / (norm + 1e-6)), in place, and return the norm BEFORE clipping.
 
     One factor for all arrays, so the direction of the whole gradient stays. The 1e-6 is PyTorch's: the
@@ -52,6 +52,8 @@ def clip_grad_norm(grads: Gradients, max_norm: float) -> Array:
     Args:
         grads: one array, or a sequence or mapping of arrays; overwritten.
         max_norm: the largest norm allowed, > 0.
+        norm: what to compare with it, a 0-d array; None is the norm of grads. Another one is wanted where grads are
+            parts of a gradient, or where some of them count twice.
 
     Returns:
         0-d array, the norm before clipping.
@@ -60,7 +62,7 @@ def clip_grad_norm(grads: Gradients, max_norm: float) -> Array:
         ValueError: max_norm is not > 0, or no array given.
     """
     max_norm = positive("max_norm", max_norm)
-    norm = grad_norm(grads)
+    norm = grad_norm(grads) if norm is None else norm
     arrays = _arrays(grads)
     bk = backend.of(*arrays)
     with bk.scope():

@@ -5,7 +5,8 @@ it to every block of one flat vector.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from minrnn import backend
@@ -36,6 +37,9 @@ class Optimizer(ABC):
         lr: the rate of a step that is given none.
         weight_decay: λ; added to the gradient as λθ before the rule sees it (L2), except in AdamW. It acts on
             every entry of the vector, biases too.
+        twice: slices of the vector, from left to right, whose entries stand for the sum of two parameters with equal
+            gradients, such as the two biases that PyTorch and char-rnn have where minrnn has one. They move twice as
+            far. With L2 decay, adaptive rules move them as if the two were equal; all else is exact. None by default.
         state: {"step": updates so far, and from the first step on one array per moment}. Live, not a copy.
     """
 
@@ -45,6 +49,7 @@ class Optimizer(ABC):
         self.lr = not_negative("lr", lr)
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.state: dict[str, Any] = {"step": 0}
+        self.twice: tuple[slice, ...] = ()
         self._moments = dict(moments)  # name -> initial value of every entry
         self._scratch: tuple[object, list[Array]] = (None, [])
 
@@ -70,15 +75,28 @@ class Optimizer(ABC):
             update = self._rule(bk, self.state["step"], rate)
             l2, decoupled = bk.fused(decays)
             flat = [x.reshape(-1) for x in (params, grads, *(self.state[name] for name in self._moments))]
-            u, decayed = self._scratch_for(bk, params)
-            for block in blocks(bk, params.size):
+            u, decayed, before = self._scratch_for(bk, params)
+            for block, twice in self._blocks(bk, params.size):
                 p, g, *moments = (x[block] for x in flat)
                 if self.weight_decay and self.decoupled:
                     decoupled(p, 1.0 - rate * self.weight_decay)
                 elif self.weight_decay:
-                    l2(p, g, decayed[: p.size], self.weight_decay)
+                    l2(p, g, decayed[: p.size], self.weight_decay / 2 if twice else self.weight_decay)
                     g = decayed[: p.size]
+                moved = before[: p.size]
+                if twice:
+                    moved[...] = p
                 update(p, g, u[: p.size], *moments)
+                if twice:
+                    bk.xp.subtract(p, moved, out=moved)
+                    bk.xp.add(p, moved, out=p)
+
+    def _blocks(self, bk: Backend, size: int) -> Iterator[tuple[slice, bool]]:
+        """Cache-sized parts of the vector, and whether each moves twice as far."""
+        edges = [0, *(edge for part in self.twice for edge in (part.start, part.stop)), size]
+        for number, (start, stop) in enumerate(pairwise(edges)):
+            for block in blocks(bk, stop - start):
+                yield slice(start + block.start, start + block.stop), number % 2 == 1
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`, a former `.state`, bit for bit. Its arrays are copied, on their device.
@@ -105,7 +123,7 @@ class Optimizer(ABC):
     def _scratch_for(self, bk: Backend, params: Array) -> list[Array]:
         key = (bk, params.dtype, width(bk, params.size))
         if self._scratch[0] != key:
-            self._scratch = key, [bk.xp.empty(key[2], dtype=params.dtype) for _ in range(2)]
+            self._scratch = key, [bk.xp.empty(key[2], dtype=params.dtype) for _ in range(3)]
         return self._scratch[1]
 
 

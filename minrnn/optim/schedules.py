@@ -142,6 +142,27 @@ class LinearWarmup:
         return self.schedule(step - self.updates)
 
 
+@dataclass(frozen=True)
+class LowStart:
+    """Any other schedule, but for the first `updates` updates, which have the fraction `factor` of its first rate.
+
+    fast.ai's short start before cosine restarts. Unlike behind a LinearWarmup, updates are counted from the first on:
+    epochs and cycles of `schedule` end where they would end without it.
+    """
+
+    schedule: Schedule
+    updates: int
+    factor: float
+
+    def __post_init__(self) -> None:
+        count("updates", self.updates, 0)
+        not_negative("factor", self.factor)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of update `step` (0-based)."""
+        return self.factor * self.schedule(0) if step < self.updates else self.schedule(step)
+
+
 def _half_cosine(high: float, low: float, step: int, length: int) -> float:
     return low + 0.5 * (high - low) * (1.0 + math.cos(math.pi * step / length))
 

@@ -19,13 +19,13 @@ CHECKS = [
     "softmax cross-entropy with mask",
     *(
         f"{cell}, {form}, {x}"
-        for cell in ("rnn tanh", "rnn relu", "lstm", "gru")
+        for cell in ("rnn tanh", "rnn relu", "lstm", "gru", "gru-before")
         for form in ("sequence", "step")
         for x in ("dense input", "ids")
     ),
     *(
         f"network of two {cell} layers, {start}, dropout"
-        for cell in ("tanh rnn", "relu rnn", "lstm", "gru")
+        for cell in ("tanh rnn", "relu rnn", "lstm", "gru", "gru-before")
         for start in ("one-hot", "embedding")
     ),
 ]

@@ -1,4 +1,4 @@
-"""The four recurrences as values of one type, so that a property is written once and holds for each of them."""
+"""The five recurrences as values of one type, so that a property is written once and holds for each of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,6 +99,15 @@ CELLS = [
         k.gru_workspace,
         3,
         recurrent_bias=True,
+    ),
+    Cell(
+        "gru_before",
+        k.gru_before_forward,
+        k.gru_before_backward,
+        k.gru_before_step_forward,
+        k.gru_before_step_backward,
+        k.gru_before_workspace,
+        3,
     ),
     *(
         Cell(

@@ -88,6 +88,8 @@ def test_weights_may_be_transposes(cell, rng, assert_close):
 @pytest.mark.parametrize("name", ["Wx", "Wh"])
 def test_weights_cut_from_a_wider_matrix_are_refused(cell, rng, name):
     """They would be copied at every step without a word."""
+    if (cell.name, name) == ("gru_before", "Wh"):
+        pytest.skip("its blocks are copied once for all steps, from any layout")
     args = cell.draw(rng, **SIZES)
     k = cell.names.index(name)
     args[k] = np.concatenate([args[k], args[k]], axis=1)[:, : args[k].shape[1]]

@@ -65,6 +65,8 @@ def test_repeated_ids_add_up_in_dWx(cell, rng, assert_close):
 
 def test_initial_state_reaches_dWh(cell, rng, assert_close):
     """With T = 1 and B = 1 the only term of dWh is the one of the initial state, h0ᵀ da: often dropped."""
+    if cell.name == "gru_before":
+        pytest.skip("its block n multiplies r ∘ h0: see test_gru_before.py")
     args, upstreams = cell.draw(rng, 1, 1, 3, 5), cell.draw_upstreams(rng, 1, 1, 5)
     found = cell.run(args, upstreams)
     recurrent_db = np.concatenate([found["db"][:10], found["dbhn"]]) if cell.recurrent_bias else found["db"]

@@ -12,6 +12,7 @@ from minrnn import kernels as k
 STEPPERS = {
     "lstm": k.lstm_stepper,
     "gru": k.gru_stepper,
+    "gru_before": k.gru_before_stepper,
     "rnn_tanh": partial(k.rnn_stepper, nonlinearity="tanh"),
     "rnn_relu": partial(k.rnn_stepper, nonlinearity="relu"),
 }

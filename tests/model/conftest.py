@@ -1,4 +1,4 @@
-"""The four networks as one fixture, and random text and state for them: nothing is zero."""
+"""The five networks as one fixture, and random text and state for them: nothing is zero."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from minrnn import CharRNN
 KINDS = {
     "lstm": {"cell": "lstm"},
     "gru": {"cell": "gru"},
+    "gru-before": {"cell": "gru-before"},
     "rnn_tanh": {"cell": "rnn", "nonlinearity": "tanh"},
     "rnn_relu": {"cell": "rnn", "nonlinearity": "relu"},
 }

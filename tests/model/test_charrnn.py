@@ -84,6 +84,21 @@ def test_dropout_spares_the_recurrent_path_and_hits_everything_above(network, dr
     assert all(set(np.unique(m)) == {0.0, 2.0} for m in masks)
 
 
+def test_dropout_between_layers_alone_spares_the_decoder_and_draws_nothing_for_it(network, draw, assert_close):
+    model, everywhere = network(dropout=0.5, dropout_places="between"), network(dropout=0.5)
+    x, targets, state = draw(model, T=6, B=3)
+    rng, other = np.random.default_rng(1), np.random.default_rng(1)
+    loss, after, cache = model.forward(x, targets, state, rng=rng)
+    *_, reference = everywhere.forward(x, targets, state, rng=other)
+    np.testing.assert_array_equal(cache.dropout[0].m, reference.dropout[0].m)
+    assert cache.dropout[1].m is None
+    other = np.random.default_rng(1)
+    other.random((6, 3, 6), dtype=np.float32)
+    assert rng.bit_generator.state == other.bit_generator.state
+    assert_close(cache.decoder.x[-1], after[1][0])
+    assert loss != model.forward(x, targets, state)[0]
+
+
 def test_generator_decides_the_masks(network, draw):
     model = network(dropout=0.5)
     x, targets, state = draw(model, T=4, B=3)
@@ -124,7 +139,7 @@ def test_ids_of_every_integer_type(network, draw):
 
 
 def test_settings_make_a_model_of_the_same_shape(network):
-    model = network(embedding_size=4, dropout=0.25, num_layers=3)
+    model = network(embedding_size=4, dropout=0.25, dropout_places="between", num_layers=3)
     again = CharRNN(**model.settings)
     assert again.settings == model.settings
     assert again.params.shapes == model.params.shapes and again.params.flat.dtype == model.params.flat.dtype
@@ -143,6 +158,7 @@ def test_settings_make_a_model_of_the_same_shape(network):
         ({"dropout": 1.0}, "dropout = 1.0"),
         ({"dropout": -0.1}, "dropout = -0.1"),
         ({"dropout": float("nan")}, "dropout = nan"),
+        ({"dropout_places": "decoder"}, "dropout_places 'decoder'"),
         ({"dtype": "float16"}, "dtype 'float16'"),
         ({"init": "xavier"}, "init 'xavier'"),
         ({"init": "identity", "cell": "gru"}, "init 'identity'"),

@@ -38,7 +38,7 @@ def is_normal(a, std):
     assert np.abs(a).max() > 2.5 * std
 
 
-CASES = [("lstm", 4), ("gru", 3), ("rnn", 1)]
+CASES = [("lstm", 4), ("gru", 3), ("gru-before", 3), ("rnn", 1)]
 
 
 @pytest.mark.parametrize(("cell", "gates"), CASES)
@@ -94,7 +94,9 @@ def test_orthogonal_gate_by_gate(cell, gates):
 
 def test_orthogonal_matrices_are_not_those_that_qr_prefers():
     rng = np.random.default_rng(0)
-    corners = [initial_value("rnn.0.Wh", (3, 3), init="orthogonal", hidden_size=3, rng=rng)[0, 0] for _ in range(400)]
+    corners = [
+        initial_value("rnn.0.Wh", (3, 3), init="orthogonal", hidden_size=3, apart=0, rng=rng)[0, 0] for _ in range(400)
+    ]
     assert abs(np.mean(corners)) < 0.1 and abs(np.mean(np.square(corners)) - 1 / 3) < 0.05
 
 
@@ -118,7 +120,7 @@ def test_forget_bias_moves_the_forget_block_and_nothing_else(init):
         np.testing.assert_allclose(with_bias[name] - value, shift, atol=1e-15, err_msg=name)
 
 
-@pytest.mark.parametrize("cell", ["gru", "rnn"])
+@pytest.mark.parametrize("cell", ["gru", "gru-before", "rnn"])
 def test_cells_without_a_forget_gate_ignore_forget_bias(cell):
     for name, value in make(cell, "uniform").items():
         np.testing.assert_array_equal(make(cell, "uniform", forget_bias=2.0)[name], value)

@@ -10,6 +10,7 @@ V, E, H = 7, 4, 6
 NAMES = {
     ("lstm", 0): {"rnn.0.Wx": (V, 4 * H), "rnn.0.Wh": (H, 4 * H), "rnn.0.b": (4 * H,)},
     ("gru", 0): {"rnn.0.Wx": (V, 3 * H), "rnn.0.Wh": (H, 3 * H), "rnn.0.b": (3 * H,), "rnn.0.bhn": (H,)},
+    ("gru-before", 0): {"rnn.0.Wx": (V, 3 * H), "rnn.0.Wh": (H, 3 * H), "rnn.0.b": (3 * H,)},
     ("rnn", E): {"embedding.W": (V, E), "rnn.0.Wx": (E, H), "rnn.0.Wh": (H, H), "rnn.0.b": (H,)},
 }
 
@@ -61,3 +62,18 @@ def test_mapping_is_read_only():
         arrays["a"] = np.zeros((2, 3))
     with pytest.raises(KeyError):
         arrays["c"]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru-before", "rnn"])
+def test_second_biases_are_all_of_b_but_the_block_whose_second_one_is_apart(cell):
+    model = CharRNN(V, hidden_size=H, num_layers=2, cell=cell, dtype="float64")
+    for part in model.second_biases():
+        model.params.flat[part] = np.inf
+    n = {"lstm": 4 * H, "gru": 2 * H, "gru-before": 3 * H, "rnn": H}[cell]
+    for name, value in model.params.items():
+        marked = np.isinf(value)
+        if name in ("rnn.0.b", "rnn.1.b"):
+            assert marked[:n].all() and not marked[n:].any()
+        else:
+            assert not marked.any(), name
+    assert len(model.second_biases()) == 2

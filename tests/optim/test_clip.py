@@ -153,3 +153,9 @@ def test_nothing_to_clip_is_an_error():
         clip_grad_value([], 1.0)
     with pytest.raises(BackendError, match="got float"):
         clip_grad_norm([1.0], 1.0)
+
+
+def test_another_norm_decides_how_far_gradients_shrink():
+    grads = np.array([3.0, 4.0])
+    assert clip_grad_norm(grads, 5.5, np.array(11.0 - 1e-6)) == 11.0 - 1e-6
+    np.testing.assert_allclose(grads, [1.5, 2.0], rtol=1e-12)

@@ -259,6 +259,29 @@ def test_plain_sgd_serves_arrays_of_several_shapes_and_dtypes():
         assert np.array_equal(params, np.full_like(params, 0.5))
 
 
+# ---------------------------------------------------------------- one parameter that stands for two
+@pytest.mark.parametrize("block", [BLOCK, 2])
+@each_rule
+def test_part_that_moves_twice_is_the_sum_of_two_with_equal_gradients(name, block, monkeypatch, assert_close):
+    monkeypatch.setattr("minrnn.optim.blocks.BLOCK", block)  # a part longer than a block, and one inside it
+    start, grads, rates = draw((12,))
+    parts = slice(2, 7), slice(9, 10)
+    columns = np.r_[2:7, 9]
+    adaptive_l2 = RULES[name][0] not in (SGD, AdamW) and "weight_decay" in RULES[name][1]
+    second = start[columns].copy() if adaptive_l2 else np.random.default_rng(1).standard_normal(6)
+    two = np.concatenate([start, second])  # of every such pair the second, at the end
+    one = start.copy()
+    one[columns] += second
+    optimizer, reference = make(name), make(name)
+    optimizer.twice = parts
+    for g, lr in zip(grads, rates, strict=True):
+        optimizer.step(one, g, lr)
+        reference.step(two, np.concatenate([g, g[columns]]), lr)
+    expected = two[:12].copy()
+    expected[columns] += two[12:]
+    assert_close(one, expected, 1e-12)
+
+
 # ---------------------------------------------------------------- state
 def moments(optimizer):
     return {key: value for key, value in optimizer.state.items() if key != "step"}

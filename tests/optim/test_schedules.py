@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from minrnn.optim import Constant, Cosine, CosineRestarts, ExponentialAfterEpoch, LinearWarmup
+from minrnn.optim import Constant, Cosine, CosineRestarts, ExponentialAfterEpoch, LinearWarmup, LowStart
 
 ALL = [
     Constant(0.3),
@@ -14,6 +14,7 @@ ALL = [
     Cosine(0.3, 40, 0.1),
     CosineRestarts(0.3, 5, 2, 0.1),
     LinearWarmup(CosineRestarts(0.3, 5, 2, 0.1), 6),
+    LowStart(CosineRestarts(0.3, 5, 2, 0.1), 3, 0.25),
 ]
 
 
@@ -117,6 +118,21 @@ def test_schedule_behind_a_warmup_starts_at_its_own_update_zero():
     assert LinearWarmup(inner, 0)(0) == 1.0
 
 
+def test_low_start_equals_the_loop_of_fast_ai():
+    """There the counter of the cycle runs on during the low updates, so that the first cycle is not longer."""
+    schedule = LowStart(CosineRestarts(1e-2, 963, 2), 49, 0.01)
+    length, offset, restarts = 963, 0, []
+    for step in range(7000):
+        expected = 1e-4 if step < 963 / 20 else 0.5e-2 * (1 + math.cos(math.pi * offset / length))
+        assert schedule(step) == pytest.approx(expected, rel=1e-13)
+        offset += 1
+        if offset == length:
+            length, offset = 2 * length, 0
+            restarts.append(step + 1)
+    assert restarts == [963, 2889, 6741]
+    assert schedule(48) == pytest.approx(1e-4) and schedule(49) > 9.9e-3 and schedule(963) == 1e-2
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -135,6 +151,8 @@ def test_schedule_behind_a_warmup_starts_at_its_own_update_zero():
         (lambda: CosineRestarts(0.1, 10, 2, 0.5), "lr_min must not exceed lr"),
         (lambda: LinearWarmup(Constant(0.1), -1), "updates must be a whole number >= 0"),
         (lambda: LinearWarmup(Constant(0.1), 2.5), "updates must be"),
+        (lambda: LowStart(Constant(0.1), -1, 0.1), "updates must be a whole number >= 0"),
+        (lambda: LowStart(Constant(0.1), 5, -0.1), "factor must be"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):
