@@ -93,7 +93,9 @@ class Trainer:
     def _next_batch(self) -> tuple[Array, Array, State | None]:
         from_host = self.model.backend.from_host
         batch = self.batches.get(self.epoch, self.index)
-        return from_host(batch.x), from_host(batch.y), None if batch.fresh else self.state  # (T,B) each, then the state
+        fits = self.state is not None and self.state[0][0].shape[0] == batch.x.shape[1]
+        before = self.state if fits and not batch.fresh else None  # zeros also where there are more or fewer rows
+        return from_host(batch.x), from_host(batch.y), before  # (T,B) each, then the state
 
     def _clip(self, grads: Array) -> tuple[Array, Array]:
         norm = grad_norm([grads, *(grads[part] for part in self.optimizer.twice)])

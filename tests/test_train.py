@@ -64,6 +64,29 @@ def test_bias_in_place_of_two_counts_twice_in_the_norm_and_moves_twice(limit):
     assert result.grad_norm == pytest.approx(norm, rel=1e-12) and result.clipped == (limit == 0.01)
 
 
+def test_state_starts_from_zero_where_a_batch_has_fewer_rows_than_the_last():
+    class Shrinking:
+        """Three rows, then two, then two again."""
+
+        def num_batches(self, epoch):
+            return 3
+
+        def get(self, epoch, index):
+            batch = batches().get(0, index)
+            rows = slice(3 if index == 0 else 2)
+            return batch._replace(x=batch.x[:, rows], y=batch.y[:, rows])
+
+    t = trainer()
+    t.batches = Shrinking()
+    t.train_step()
+    _, _, expected = gradient(t.model, Shrinking().get(0, 1))
+    t.train_step()
+    np.testing.assert_array_equal(np.array(t.state), np.array(expected))
+    _, _, expected = gradient(t.model, Shrinking().get(0, 2), t.state)
+    t.train_step()
+    np.testing.assert_array_equal(np.array(t.state), np.array(expected))
+
+
 @pytest.mark.parametrize("kind", ["consecutive", "random"])
 def test_three_epochs_by_hand(kind):
     """State, cursor, schedule and dropout: what a loop with none of Trainer's code does."""

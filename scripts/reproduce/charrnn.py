@@ -2,8 +2,8 @@
 
 The last 5 % of the chunks of every stream are held out ("rows"), so validation is interleaved with what is learned and
 easier than an end of the text would be. The state is never reset, the gradient is that of the loss summed over time,
-clamped at ±5, and the rate falls by 3 % an epoch from the eleventh on. A loss that is NaN or above three times the first
-one ends the run.
+clamped at ±5, and the rate falls by 3 % an epoch from the eleventh on. A loss that is NaN or above three times the
+first one ends the run.
 
     lstm   as published
     gru    char-rnn's own GRU, whose reset comes before the product; no figures of it are known

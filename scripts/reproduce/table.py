@@ -9,6 +9,7 @@ the median counts. A place of a curve for which a band is known is met when the 
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
@@ -100,7 +101,7 @@ def metric_cells(metric: str, row: Row, runs: list[Result]) -> tuple[str, str, s
 
 def values(numbers: Iterable[float]) -> str:
     """Numbers with four digits; a place of a curve that does not exist is a dash."""
-    return " / ".join(f"{number:.4g}" if number == number else "–" for number in numbers)
+    return " / ".join("–" if math.isnan(number) else f"{number:.4g}" for number in numbers)
 
 
 def label(metric: str) -> str:

@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import sys
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +134,26 @@ def test_validation_text_is_not_trained_on(monkeypatch, tmp_path):
     assert vocabulary.decode(evaluated[0].x) == text[1_010:1_500]  # 10 rows of 49
     assert vocabulary.decode(evaluated[-1].x) in (text[1_010:1_500], text[10:209])
     assert result["configuration"]["skipped"] == 10
+
+
+def test_recipe_reads_one_stream_in_chunks_of_10_to_40_from_pytorchs_initial_values(monkeypatch, tmp_path):
+    found = []
+    monkeypatch.setattr(andersen, "updates", lambda *given: found.append(given) or repeat((1.0, 1.0, 1.0)))
+    run_quick(monkeypatch, tmp_path, "last", characters=2_000)
+    ((model, text, only_last),) = found
+    assert only_last and text.streams.x.shape == (1, 1_999) and text.reset == "never"
+    assert text.lengths == UniformLength(10, 40)
+    assert (model.cell, model.num_layers, model.hidden_size) == ("lstm", 1, 16)
+    for name, value in model.params.items():
+        assert np.abs(value).max() <= (2 if name == "rnn.0.b" else 1) / 4  # 1/√16; the sum of two biases
+    assert abs(model.params["rnn.0.b"].mean()) < 0.05  # no forget bias
+    assert andersen.FULL["hidden_size"] == 150
+
+
+def test_underscores_of_samples_are_read_as_spaces(monkeypatch, tmp_path):
+    monkeypatch.setattr(andersen, "sample_text", lambda *rest, n, **how: iter("a_b_" * (n // 4)))
+    _, result = run_quick(monkeypatch, tmp_path, "all", passes=1)
+    assert {sample["text"] for sample in result["samples"][1:]} == {"a b " * 50}
 
 
 def test_quick_mode_fails_when_nothing_is_learned(monkeypatch, tmp_path):

@@ -344,13 +344,14 @@ class Spy:
     """A model that notes the states it is given; its state after a batch is how many batches it has seen."""
 
     def __init__(self, model):
-        self.model, self.states, self.rngs = model, [], []
+        self.model, self.states, self.rngs, self.masks = model, [], [], []
         self.params, self.grads, self.backward = model.params, model.grads, model.backward
         self.second_biases = model.second_biases
 
     def forward(self, x, y, state=None, *, mask=None, rng=None):
         self.states.append(state)
         self.rngs.append(rng)
+        self.masks.append(mask)
         loss, _, cache = self.model.forward(x, y, None, mask=mask, rng=rng)
         return loss, len(self.states), cache
 
@@ -371,6 +372,34 @@ def test_windows_start_from_zero_state(begin):
     spy = Spy(CharRNN(7, hidden_size=3, num_layers=1))
     fastai.Learner(begin("rnn", ""), spy, windows).fit(2, Constant(1e-3))
     assert set(spy.states) == {None}
+    assert all((mask.sum(axis=1) == [0, 0, 0, 0, 0, 0, 0, mask.shape[1]]).all() for mask in spy.masks)
+
+
+def test_moments_go_on_from_fit_to_fit(begin):
+    windows = data.consecutive(np.arange(500) % 7, 16, 0)
+    learner = fastai.Learner(begin("multi_output", ""), CharRNN(7, hidden_size=3, num_layers=1), windows)
+    learner.fit(2, Constant(1e-3))
+    adam = learner.adam
+    learner.fit(1, Constant(1e-4))
+    assert learner.adam is adam and adam.state["step"] == 3 * len(list(windows.training(0)))
+
+
+def test_large_gradients_are_not_clipped(begin, monkeypatch):
+    windows = data.consecutive(np.arange(500) % 7, 16, 0)
+    learner = fastai.Learner(begin("multi_output", ""), CharRNN(7, hidden_size=3, num_layers=1), windows)
+    seen = []
+    monkeypatch.setattr(learner.adam, "step", lambda params, grads, lr: seen.append(grads.copy()))
+    monkeypatch.setattr(learner.model, "backward", lambda cache: learner.model.grads.flat.fill(1e6))
+    learner.step(*next(windows.training(0)), 1e-3)
+    assert (seen[0] == 1e6).all()
+
+
+def test_held_out_chunks_have_random_lengths_too():
+    chunks = data.streams("\n".join(["abc" * 40] * 400), 8, 0)
+    lengths = [len(x) for x, _ in chunks.validation(0)]
+    assert len(set(lengths)) > 5 and min(lengths[:-1]) >= 5
+    assert sum(lengths) == chunks.val.streams.x.shape[1]
+    assert lengths != [len(x) for x, _ in chunks.validation(1)]
 
 
 def test_reported_losses(begin, monkeypatch):

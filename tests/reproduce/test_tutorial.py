@@ -6,7 +6,6 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 TEXT = resources.files("minrnn").joinpath("tutorial.md").read_text(encoding="utf-8")
