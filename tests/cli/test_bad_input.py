@@ -198,7 +198,7 @@ def test_learning_rate_that_is_not_a_number_in_a_process(refused):
         ("hiden = 3", "no setting 'hiden'; did you mean 'hidden'?"),
         ("hidden = 'big'", "hidden = 'big' must be of type int"),
         ("hidden = = 3", "bad.toml is not valid TOML"),
-        ("cell = 'lstmm'", "cell = 'lstmm' must be one of lstm, gru, rnn"),
+        ("cell = 'lstmm'", "cell = 'lstmm' must be one of lstm, gru, gru-before, rnn"),
     ],
 )
 def test_bad_configuration_file(place, call, text, words):

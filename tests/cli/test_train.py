@@ -62,6 +62,7 @@ def test_run_can_be_used_from_another_folder(train, tmp_path, monkeypatch):
 
 
 VALUES = {
+    "dropout_places": "between",
     "cell": "rnn",
     "nonlinearity": "relu",
     "init": "identity",
