@@ -14,7 +14,8 @@ A recipe is a table of variants, functions that are given a Run:
 
 `main` runs the variants that were asked for and, in full mode, compares their curves with the bands of published.py,
 where there are bands for the text. It writes the results to --out, a list with an entry for every variant, and returns
-the exit code: 0, or 1 when a check has failed.
+the exit code: 0; 1 when a check has failed; 2 with a sentence on stderr for a file that cannot be read or written, or a
+text that will not do; 130 when it was interrupted. What --out held before stays until a variant has ended.
 """
 
 import argparse
@@ -33,9 +34,11 @@ import numpy as np
 from published import Figure, figures_for, text_name
 
 import minrnn
-from minrnn.text import read_text
+from minrnn.text import TextError, read_text
+from minrnn.train import Diverged
 
 DATA = Path(__file__).parents[2] / "data"
+LEAST = 2_000  # characters of a text: what every quick mode can make batches of
 
 
 @dataclass
@@ -103,14 +106,32 @@ def main(
     if add_options:
         add_options(parser)
     options = parser.parse_args(arguments)
+    try:
+        return run_all(recipe, variants, options)
+    except (TextError, Diverged, OSError) as error:
+        print(f"{recipe}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{recipe}: interrupted", file=sys.stderr)
+        return 130
+
+
+def run_all(recipe: str, variants: Mapping[str, Callable[[Run], None]], options: argparse.Namespace) -> int:
+    """Run the variants that the options name, and write what came out after each. Returns 1 if a check has failed."""
     text = read_text(options.data)
+    if len(text) < LEAST:
+        raise TextError(f"{options.data} has {len(text):,} characters, too few for a recipe: give it {LEAST:,} or more")
+    if options.out and not options.out.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder for {options.out}: make it first")
     file = {"name": options.data.name, "sha256": hashlib.sha256(options.data.read_bytes()).hexdigest()}
     results = []
     for name in options.variant or variants:
         run = Run(recipe, name, options.quick, options.seed, text, file, options)
         results.append(carry_out(run, variants[name]))
         if options.out:
-            options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            beside = options.out.with_name(options.out.name + ".part")
+            beside.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            beside.replace(options.out)
     return 0 if all(result["passed"] for result in results) else 1
 
 

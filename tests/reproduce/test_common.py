@@ -18,6 +18,7 @@ FIGURE = published.Figure("test_common", "good", "toy", "epoch", 2, "loss", 1.0,
 @pytest.fixture
 def toy(monkeypatch, tmp_path):
     """toy(variants, *arguments): exit code and results of a recipe that trains nothing, on a text of 3 letters."""
+    monkeypatch.setattr(common, "LEAST", 1)
     monkeypatch.setattr(published, "TEXTS", {3: "toy"})
     monkeypatch.setattr(published, "FIGURES", [FIGURE])
     (tmp_path / "toy.txt").write_text("abcabc", encoding="utf-8")
@@ -101,6 +102,35 @@ def test_one_failure_of_several_variants_is_a_failure_whichever_it_is(toy):
 def test_a_recipe_that_checks_nothing_is_refused(toy):
     with pytest.raises(ValueError, match="checks nothing"):
         toy({"good": lambda run: None}, "--quick")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "absent.txt"], "absent.txt does not exist"),
+        (["--data", "short.txt"], "short.txt has 6 characters, too few for a recipe"),
+        (["--out", "absent/out.json"], "there is no folder for absent/out.json"),
+    ],
+)
+def test_files_that_will_not_do_are_named_in_one_line_before_anything_is_learned(
+    monkeypatch, tmp_path, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.txt").write_text("abcdef", encoding="utf-8")
+    code = common.main("", {"good": lambda run: pytest.fail("began")}, stand_in="english.txt", arguments=arguments)
+    shown = capsys.readouterr().err
+    assert code == 2 and message in shown and shown.count("\n") == 1
+
+
+def test_what_was_written_before_survives_an_interruption(monkeypatch, tmp_path, capsys):
+    def interrupt(run):
+        raise KeyboardInterrupt
+
+    (tmp_path / "out.json").write_text("before", encoding="utf-8")
+    arguments = ["--out", str(tmp_path / "out.json")]
+    assert common.main("", {"good": interrupt}, stand_in="english.txt", arguments=arguments) == 130
+    assert (tmp_path / "out.json").read_text(encoding="utf-8") == "before"
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_every_figure_lies_in_its_own_band_and_has_a_line_in_the_table():
