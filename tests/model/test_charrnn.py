@@ -143,7 +143,8 @@ def test_settings_make_a_model_of_the_same_shape(network):
     again = CharRNN(**model.settings)
     assert again.settings == model.settings
     assert again.params.shapes == model.params.shapes and again.params.flat.dtype == model.params.flat.dtype
-    assert (again.cell, again.nonlinearity, again.dropout) == (model.cell, model.nonlinearity, 0.25)
+    assert (again.cell, again.nonlinearity) == (model.cell, model.nonlinearity)
+    assert (again.dropout, again.dropout_places) == (0.25, "between")
 
 
 @pytest.mark.parametrize(

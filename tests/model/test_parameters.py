@@ -39,7 +39,8 @@ def test_arrays_are_consecutive_views_that_cover_flat(cell):
         assert arrays.flat.ndim == 1 and arrays.flat.size == sum(a.size for a in arrays.values())
         arrays.flat[...] = np.arange(arrays.flat.size)
         np.testing.assert_array_equal(np.concatenate([a.reshape(-1) for a in arrays.values()]), arrays.flat)
-        for array in arrays.values():
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(arrays.flat[arrays.part(name)], array.reshape(-1), name)
             array[...] = -1
             assert array.flags.c_contiguous
         assert (arrays.flat == -1).all()

@@ -405,7 +405,7 @@ def test_held_out_chunks_have_random_lengths_too():
 def test_reported_losses(begin, monkeypatch):
     """Training: a running mean that starts anew in every fit. Validation: every character counts alike."""
     run = begin("multi_output", "")
-    windows = data.consecutive(np.arange(500) % 7, 16, 0)
+    windows = data.consecutive(np.arange(2000) % 7, 16, 0)
     learner = fastai.Learner(run, CharRNN(7, hidden_size=3, num_layers=1), windows)
     losses = []
     monkeypatch.setattr(learner, "step", lambda x, y, lr: losses.append(len(losses) + lr) or losses[-1])
@@ -420,6 +420,7 @@ def test_reported_losses(begin, monkeypatch):
     assert losses[:n] == [101.0 * step for step in range(n)]  # the schedule counts the steps of its fit
     assert [point["epoch"] for point in run.curve] == [1, 2, 3]
     held_out = len(windows.val)
+    assert held_out > 32 and held_out % 32  # a full batch, and one that counts less
     expected = (held_out // 32 * 32**2 + (held_out % 32) ** 2) / held_out
     assert run.curve[0]["val"] == pytest.approx(expected, rel=1e-12)
 
