@@ -96,7 +96,7 @@ def load_data(config: Config, report: Report | None = None) -> Data:
         batch_size = max(1, min(batch_size, rows * ((length - 1) // T)))  # no more than there are windows
         batches = WindowBatches(split.train_ids, batch_size, T, seed=seed)
     else:
-        batches = StreamBatches(split.train, FixedLength(T), seed=seed)
+        batches = StreamBatches(split.train, FixedLength(T), seed=seed, reset=config.reset)
     val = split.val and beginnings(split.val, config.eval_chars)
     return Data(len(ids), spool.sha256, vocabulary, split, val, batches, batch_size)
 

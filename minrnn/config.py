@@ -66,6 +66,12 @@ class Config:
     batches: str = setting(
         "consecutive", "streams with carried state, or windows", choices=("consecutive", "random"), fixed=True
     )
+    reset: str = setting(
+        "epoch",
+        "when the carried state starts from zero: at every epoch, or never",
+        choices=("epoch", "never"),
+        fixed=True,
+    )
     split: str = setting("tail", "what is held out for validation", choices=tuple(SPLITS), fixed=True)
     val_frac: float = setting(0.1, "share of the text that is held out", fixed=True, least=0)
 

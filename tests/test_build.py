@@ -114,6 +114,12 @@ def test_batches_are_of_the_chosen_kind_and_fresh_as_such(config):
     assert [b.get(0, 1).fresh for b in (consecutive, windows)] == [False, True]
 
 
+def test_state_is_carried_over_the_ends_of_epochs_where_it_is_never_reset(config):
+    for reset, fresh in (("epoch", [True, True]), ("never", [True, False])):
+        batches = load_data(config(reset=reset)).batches
+        assert [batches.get(epoch, 0).fresh for epoch in (0, 1)] == fresh
+
+
 def test_windows_come_from_the_training_part_alone(config):
     data = load_data(config(batches="random", val_frac=0.5))
     order = [data.batches.get(0, k).x for k in range(data.batches.num_batches(0))]

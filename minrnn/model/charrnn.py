@@ -197,11 +197,15 @@ class CharRNN:
             shapes |= {f"rnn.{k}.{name}": of[name] for name in CELLS[self.cell].params}
         return shapes | {"decoder.W": (H, V), "decoder.b": (V,)}
 
+    @property
+    def _apart(self) -> int:
+        """How many entries at the end of b have their second bias apart: block n of a GRU with a bhn."""
+        return self.hidden_size if "bhn" in CELLS[self.cell].params else 0
+
     def _initialise(self, init: str, forget_bias: float, rng: np.random.Generator) -> None:
         H = self.hidden_size
-        apart = H if "bhn" in CELLS[self.cell].params else 0
         for name, shape in self.params.shapes.items():
-            value = initial_value(name, shape, init=init, hidden_size=H, apart=apart, rng=rng)
+            value = initial_value(name, shape, init=init, hidden_size=H, apart=self._apart, rng=rng)
             if self.cell == "lstm" and name.startswith("rnn.") and name.endswith(".b"):
                 if init == "char-rnn":  # there the forget gate has one random bias and one that is set
                     value[H : 2 * H] = rng.uniform(-0.08, 0.08, H)
@@ -221,8 +225,7 @@ class CharRNN:
         The biases b of all layers, but not the last block of a GRU's, whose second bias is bhn, a parameter of its own.
         """
         parts = [self.params.part(f"rnn.{k}.b") for k in range(self.num_layers)]
-        apart = self.hidden_size if "bhn" in CELLS[self.cell].params else 0
-        return tuple(slice(part.start, part.stop - apart) for part in parts)
+        return tuple(slice(part.start, part.stop - self._apart) for part in parts)
 
     def layer_params(self, k: int) -> list[Array]:
         """The parameters of layer k in the order in which its kernels take them."""

@@ -16,7 +16,7 @@ holds 8 bytes for every chunk, or 4 for every window.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class StreamBatches:
         lengths: Lengths,
         *,
         seed: int | Sequence[int] = 0,
-        reset: Literal["epoch", "never"] = "epoch",
+        reset: str = "epoch",
         drop_last: bool = True,
     ) -> None:
         if reset not in ("epoch", "never"):

@@ -8,13 +8,13 @@ first one ends the run.
     lstm   as published
     gru    char-rnn's own GRU, whose reset comes before the product; no figures of it are known
 
-The state goes on from the end of the text to its beginning, which no setting asks for: the batches are made below. One
-detail is left out: the very last target, one of 57,500 that are held out, is the first character of the text.
+The state goes on from the end of the text to its beginning. One detail is left out: the very last target, one of 57,500
+that are held out, is the first character of the text.
 """
 
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,12 @@ from minrnn.config import Config, merge
 from minrnn.evaluate import baseline
 from minrnn.fit import start
 from minrnn.sample import sample_text
-from minrnn.text import FixedLength, StreamBatches
 
 RECIPE = {
     "layers": 2,
     "hidden": 128,
     "init": "char-rnn",
+    "reset": "never",
     "split": "rows",
     "val_frac": 0.05,
     "loss_reduction": "sum_time",
@@ -61,11 +61,10 @@ def gru(run: Run) -> None:
 def learn(run: Run, cell: str) -> None:
     """Train as `minrnn train` does, and note what it evaluates."""
     config = settings(run, cell)
-    run.configure(**asdict(config) | {"files": [run.options.data.name], "reset": "never"})
+    run.configure(**asdict(config) | {"files": [run.options.data.name]})
     data = load_data(config)
-    train = StreamBatches(data.split.train, FixedLength(config.seq), seed=(run.seed, 1), reset="never")
     with tempfile.TemporaryDirectory() as folder:
-        fit = start(config, Path(folder, "run"), data=replace(data, batches=train))
+        fit = start(config, Path(folder, "run"), data=data)
         for kind, event in fit.run():
             if kind == "log":
                 line = {name: event[name] for name in ("lr", "clipped")} | {"train": event["loss"]}

@@ -34,7 +34,7 @@ import numpy as np
 from published import Figure, figures_for, text_name
 
 import minrnn
-from minrnn.text import TextError, read_text
+from minrnn.text import Streams, TextError, read_text
 from minrnn.train import Diverged
 
 DATA = Path(__file__).parents[2] / "data"
@@ -160,6 +160,16 @@ def carry_out(run: Run, variant: Callable[[Run], None]) -> dict[str, Any]:
         "checks": run.checks,
         "passed": all(check["passed"] for check in run.checks),
     }
+
+
+def rows(ids: np.ndarray, batch_size: int) -> Streams:
+    """Parallel streams with the targets of a row within the row: batch_size rows of N // batch_size characters.
+
+    minrnn.text.streams takes the last target of a row from the next one; the programs that use this cut do not.
+    """
+    length = len(ids) // batch_size
+    whole = ids[: batch_size * length].reshape(batch_size, length)  # (B,M+1)
+    return Streams(whole[:, :-1], whole[:, 1:])
 
 
 def compare(run: Run, figure: Figure) -> None:

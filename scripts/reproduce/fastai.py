@@ -53,6 +53,7 @@ class Learner:
         self.run, self.model, self.data = run, model, data
         self.adam = Adam(weight_decay=weight_decay)
         self.adam.twice = model.second_biases()
+        run.configure(two_biases=bool(self.adam.twice))
         self.rng = np.random.default_rng([run.seed, 2])  # of dropout
         self.state: Any = None
         self.epoch = 0
@@ -91,7 +92,7 @@ class Learner:
 def sizes(run: Run, **settings: Any) -> dict[str, int]:
     """The sizes of this mode, noted with the other settings of the run."""
     size = QUICK if run.quick else FULL
-    run.configure(optimizer="adam", init="uniform", two_biases=True, **(size | settings))
+    run.configure(optimizer="adam", init="uniform", **(size | settings))
     return size
 
 

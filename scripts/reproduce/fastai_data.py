@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from common import rows
 
-from minrnn.text import JitteredLength, StreamBatches, Streams, Vocabulary, count_characters
+from minrnn.text import JitteredLength, StreamBatches, Vocabulary, count_characters
 
 PAD, UNKNOWN = "\0", "<unk>"
 LINES = 7998  # of the training part of Nietzsche; of a shorter text the first 80 %
@@ -114,8 +115,8 @@ def split(n: int, among: int) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(n), val), val
 
 
-def streams(text: str, rows: int, seed: int) -> Chunks:
-    """The text as two files, each with an end sign that is nowhere else, cut into `rows` streams each.
+def streams(text: str, batch_size: int, seed: int) -> Chunks:
+    """The text as two files, each with an end sign that is nowhere else, cut into batch_size streams each.
 
     The vocabulary holds what occurs three times in the first file, the padding and the unknown symbol.
     """
@@ -125,8 +126,7 @@ def streams(text: str, rows: int, seed: int) -> Chunks:
     batches = []
     for stream, part in ((3, train), (4, val)):
         ids = np.append(vocabulary.encode(part, "replace"), vocabulary.unknown_id)  # the end sign is unknown
-        ids = ids[: len(ids) // rows * rows].reshape(rows, -1)
-        of_part = Streams(ids[:, :-1], ids[:, 1:])
+        of_part = rows(ids, batch_size)
         lengths = JitteredLength(8)
         batches.append(StreamBatches(of_part, lengths, seed=(seed, stream), reset="never", drop_last=False))
     return Chunks(*batches, vocabulary)

@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from common import Run, main
+from common import Run, main, rows
 from lyrics_rnn import FULL as RNN
 from lyrics_rnn import add_options as add_prefix
-from lyrics_rnn import learn, rows
+from lyrics_rnn import learn
 
 from minrnn import CharRNN
 from minrnn.optim import SGD, Constant

@@ -17,13 +17,13 @@ import math
 import sys
 
 import numpy as np
-from common import Run, main
+from common import Run, main, rows
 
 from minrnn import CharRNN
 from minrnn.evaluate import Evaluation
 from minrnn.optim import SGD, Adam, Constant
 from minrnn.sample import sample_text
-from minrnn.text import FixedLength, StreamBatches, Streams, Vocabulary, WindowBatches, witten_bell
+from minrnn.text import FixedLength, StreamBatches, Vocabulary, WindowBatches, witten_bell
 from minrnn.train import Trainer
 
 FULL = {"characters": 10_000, "hidden_size": 256, "batch_size": 32, "seq_length": 35, "epochs": 250, "report_every": 50}
@@ -70,13 +70,6 @@ def prepare(run: Run) -> tuple[np.ndarray, Vocabulary, dict[str, int]]:
     vocabulary = Vocabulary.from_text(text)
     run.configure(cell="rnn", num_layers=1, vocab_size=len(vocabulary), **size)
     return vocabulary.encode(text), vocabulary, size
-
-
-def rows(ids: np.ndarray, batch_size: int) -> Streams:
-    """Parallel streams as d2l cuts them: batch_size rows of N // batch_size characters, targets within the row."""
-    length = len(ids) // batch_size
-    whole = ids[: batch_size * length].reshape(batch_size, length)  # (B,M+1)
-    return Streams(whole[:, :-1], whole[:, 1:])
 
 
 def from_scratch(run: Run, vocabulary: Vocabulary) -> CharRNN:

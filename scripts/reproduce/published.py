@@ -6,7 +6,7 @@ band low … high is for the median of three seeds.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # The number of distinct characters in the part that a recipe uses tells which text it is; of the lyrics, which are not
@@ -22,6 +22,9 @@ TEXTS = {
     65: "tiny Shakespeare",
     84: "Nietzsche",
 }
+
+
+Band = Callable[[float, float], tuple[float, float]]  # of a place and the published value there: low and high
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def _curve(
     text: str,
     metric: str,
     points: dict[float, float],
-    band: Callable[[float, float], tuple[float, float]],
+    band: Band,
     source: str,
     axis: str = "epoch",
 ) -> list[Figure]:
@@ -80,11 +83,11 @@ def _perplexity(at: float, y: float) -> tuple[float, float]:
     return y - width, y + width
 
 
-def _within(share: float = 0.0, absolute: float = 0.0) -> Callable[[float, float], tuple[float, float]]:
+def _within(share: float = 0.0, absolute: float = 0.0) -> Band:
     return lambda at, y: (y * (1 - share) - absolute, y * (1 + share) + absolute)
 
 
-def _at_most(slack: float = 0.0) -> Callable[[float, float], tuple[float, float]]:
+def _at_most(slack: float = 0.0) -> Band:
     return lambda at, y: (-math.inf, y + slack)
 
 
@@ -93,8 +96,10 @@ def _lstm_random(at: float, y: float) -> tuple[float, float]:
     return _within(0.08)(at, y) if at <= 50 else _within(absolute=0.01)(at, y)
 
 
-def _every_50(*values: float) -> dict[float, float]:
-    return {50.0 * (k + 1): value for k, value in enumerate(values)}
+def _lyrics(recipe: str, variant: str, text: str, values: Sequence[float], band: Band, source: str) -> list[Figure]:
+    """Perplexities after every 50 epochs."""
+    points = {50.0 * (k + 1): value for k, value in enumerate(values)}
+    return _curve(f"lyrics_{recipe}", variant, text, "perplexity", points, band, source)
 
 
 RNN = "RNN from scratch and nn.RNN on song lyrics: training perplexity printed in the notebook"
@@ -106,85 +111,21 @@ FASTAI = "fast.ai 2018, lesson 6: losses printed in the notebook"
 
 FIGURES: list[Figure] = [
     # RNN from scratch, and its nn.RNN counterpart (adam), 10,000 characters
-    *_curve(
-        "lyrics_rnn",
-        "random",
-        "lyrics",
-        "perplexity",
-        _every_50(68.140465, 9.410330, 2.843535, 1.579061, 1.298882),
-        _perplexity,
-        RNN,
-    ),
-    *_curve("lyrics_rnn", "random", "Mencius", "perplexity", _every_50(65, 21.5, 7.2, 3.5, 2.38), _perplexity, TWIN),
-    *_curve(
-        "lyrics_rnn",
-        "consecutive",
-        "lyrics",
-        "perplexity",
-        _every_50(59.464333, 6.875133, 1.996478, 1.273193, 1.154581),
-        _perplexity,
-        RNN,
-    ),
-    *_curve(
-        "lyrics_rnn", "consecutive", "Mencius", "perplexity", _every_50(65, 21.6, 8.2, 4.2, 2.70), _perplexity, TWIN
-    ),
-    *_curve(
-        "lyrics_rnn",
-        "consecutive",
-        "Analects",
-        "perplexity",
-        _every_50(43.4, 15.2, 6.18, 3.28, 2.26),
-        _perplexity,
-        TWIN,
-    ),
-    *_curve(
-        "lyrics_rnn",
-        "adam",
-        "lyrics",
-        "perplexity",
-        _every_50(10.670113, 1.287391, 1.066364, 1.033532, 1.021737),
-        _perplexity,
-        RNN,
-    ),
-    *_curve("lyrics_rnn", "adam", "Mencius", "perplexity", _every_50(29, 2.62, 1.223, 1.068, 1.036), _perplexity, TWIN),
+    *_lyrics("rnn", "random", "lyrics", (68.140465, 9.410330, 2.843535, 1.579061, 1.298882), _perplexity, RNN),
+    *_lyrics("rnn", "random", "Mencius", (65, 21.5, 7.2, 3.5, 2.38), _perplexity, TWIN),
+    *_lyrics("rnn", "consecutive", "lyrics", (59.464333, 6.875133, 1.996478, 1.273193, 1.154581), _perplexity, RNN),
+    *_lyrics("rnn", "consecutive", "Mencius", (65, 21.6, 8.2, 4.2, 2.70), _perplexity, TWIN),
+    *_lyrics("rnn", "consecutive", "Analects", (43.4, 15.2, 6.18, 3.28, 2.26), _perplexity, TWIN),
+    *_lyrics("rnn", "adam", "lyrics", (10.670113, 1.287391, 1.066364, 1.033532, 1.021737), _perplexity, RNN),
+    *_lyrics("rnn", "adam", "Mencius", (29, 2.62, 1.223, 1.068, 1.036), _perplexity, TWIN),
     # LSTM from scratch, 20,000 characters
-    *_curve(
-        "lyrics_lstm",
-        "random",
-        "lyrics",
-        "perplexity",
-        _every_50(1.070160, 1.057306, 1.054995, 1.053482, 1.053013),
-        _perplexity,
-        LSTM,
+    *_lyrics("lstm", "random", "lyrics", (1.070160, 1.057306, 1.054995, 1.053482, 1.053013), _perplexity, LSTM),
+    *_lyrics("lstm", "random", "Mencius", (1.493, 1.072, 1.064, 1.061, 1.0605), _lstm_random, TWIN),
+    *_lyrics("lstm", "corrected", "Mencius", (69.1, 26.6, 11.06), _perplexity, TWIN),
+    *_lyrics(
+        "lstm", "consecutive", "lyrics", (109.663761, 11.054566, 2.629018, 1.417030, 1.167032), _within(0.1), LSTM
     ),
-    *_curve(
-        "lyrics_lstm",
-        "random",
-        "Mencius",
-        "perplexity",
-        _every_50(1.493, 1.072, 1.064, 1.061, 1.0605),
-        _lstm_random,
-        TWIN,
-    ),
-    *_curve("lyrics_lstm", "corrected", "Mencius", "perplexity", {50: 69.1, 100: 26.6, 150: 11.06}, _perplexity, TWIN),
-    *_curve(
-        "lyrics_lstm",
-        "consecutive",
-        "lyrics",
-        "perplexity",
-        _every_50(109.663761, 11.054566, 2.629018, 1.417030, 1.167032),
-        _within(0.1),
-        LSTM,
-    ),
-    *_curve(
-        "lyrics_lstm",
-        "consecutive",
-        "Mencius",
-        "perplexity",
-        _every_50(67.1, 26.31, 11.34, 5.48, 3.003),
-        _within(0.1),
-        TWIN,
-    ),
+    *_lyrics("lstm", "consecutive", "Mencius", (67.1, 26.31, 11.34, 5.48, 3.003), _within(0.1), TWIN),
     # Andersen's tales, loss of the last character of a chunk, ten passes
     *_curve("andersen", "last", "Andersen", "last_character", {10: 1.993}, _within(absolute=0.05), EVANS),
     *_curve("andersen", "last", "Andersen", "all_characters", {10: 1.973}, _within(absolute=0.05), EVANS),

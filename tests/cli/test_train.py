@@ -67,6 +67,7 @@ VALUES = {
     "nonlinearity": "relu",
     "init": "identity",
     "batches": "random",
+    "reset": "never",
     "split": "rows",
     "optimizer": "sgd",
     "loss_reduction": "sum_time",

@@ -60,6 +60,7 @@ def test_settings_are_those_of_the_program(begin):
         "dropout": 0.0,
         "seq": 50,
         "batch": 50,
+        "reset": "never",
         "split": "rows",
         "val_frac": 0.05,
         "init": "char-rnn",
