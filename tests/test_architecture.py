@@ -193,8 +193,8 @@ FORBIDDEN = {
     "the model imports the configuration": ("minrnn.model.charrnn", "from minrnn.config import Config"),
     "the trainer imports the command line": ("minrnn.train", "from minrnn.cli import progress"),
     "the trainer imports the evaluation beside it": ("minrnn.train", "from minrnn.evaluate import evaluate"),
-    "grading imports the trainer": ("minrnn.grading.judge", "from minrnn.train import Trainer"),
-    "grading imports the model": ("minrnn.grading.judge", "from minrnn import CharRNN"),
+    "grading imports the trainer": ("minrnn.grading.judging.judge", "from minrnn.train import Trainer"),
+    "grading imports the model": ("minrnn.grading.judging.judge", "from minrnn import CharRNN"),
     "a dependency that is none": ("minrnn.train", "import torch"),
     "a plotting library at the top of a module": ("minrnn.fit", "import matplotlib.pyplot as plt"),
     "a file without a place": ("minrnn.helpers", "import math"),
@@ -214,7 +214,7 @@ ALLOWED = {
     "minrnn.model.charrnn": "from minrnn import backend, kernels\nimport numpy as np\nfrom . import parameters",
     "minrnn.train": "from minrnn import CharRNN\nfrom minrnn.optim import SGD\nfrom minrnn.text import Batches",
     "minrnn.cli.train": "from minrnn import __version__\nfrom minrnn.fit import Fit\nfrom tqdm import tqdm",
-    "minrnn.grading.judge": "from minrnn.gradcheck import check_gradients\nfrom minrnn import kernels",
+    "minrnn.grading.judging.judge": "from minrnn.gradcheck import check_gradients\nfrom minrnn import kernels",
 }
 
 

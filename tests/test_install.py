@@ -67,7 +67,7 @@ def test_dependencies_are_the_promised_few():
 @needs_checkout
 def test_package_alone_is_small():
     files = [path for path in (ROOT / "minrnn").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert {path.suffix for path in files} <= {".py", ".typed", ".md"}
+    assert {path.suffix for path in files} <= {".py", ".typed", ".md", ".toml"}
     assert sum(path.stat().st_size for path in files) < 1_000_000
 
 
@@ -99,6 +99,9 @@ FLAGS = {
     "plot": "--output --x",
     "corpus": "",
     "doctor": "--json",
+    "grade": """--class --csv --exit-zero --explain --force --format --functions --gradcheck --hints --jobs --list-codes
+        --make-gradescope --memory --min-score --practice --profile --require-sandbox --resume --roster --sandbox
+        --sandbox-report --secret-file --seed --solution --spec --strict-shapes --timeout --out""",
 }
 
 

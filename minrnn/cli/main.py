@@ -1,9 +1,9 @@
 """The command `minrnn`: finds the subcommand, runs it, and turns every expected failure into one line and a code.
 
     0 success                                   4 training diverged; the last good checkpoint is named
-    1 a check failed                            5 the device is missing, or memory is exhausted
+    1 a check failed                            5 the device or the sandbox is missing, or memory is exhausted
     2 usage or configuration                    130 / 143 interrupted (SIGINT / SIGTERM), after saving
-    3 bad input: file, encoding, vocabulary, checkpoint
+    3 bad input: file, encoding, vocabulary, checkpoint, submission
 
 stdout carries the product (text, JSON, tables), stderr everything else. An unexpected error keeps its traceback: it is
 a bug, and the traceback is what a report of it needs.
@@ -25,6 +25,7 @@ COMMANDS = {  # name: what it does; the module of the same name has add_argument
     "info": "describe a run or a checkpoint",
     "plot": "draw loss curves of one or more runs",
     "corpus": "list texts by name, or write one to a file",
+    "grade": "find what is wrong in hand-written backward passes, and why",
     "doctor": "report versions, BLAS, threads and GPU",
 }
 
@@ -88,16 +89,20 @@ def _exit_code(error: Exception) -> int | None:
     """The documented code of an expected error; None for one that is a bug."""
     from minrnn.backend import BackendError  # noqa: PLC0415
     from minrnn.config import ConfigError  # noqa: PLC0415
+    from minrnn.grading.courses.table import ProfileError  # noqa: PLC0415
+    from minrnn.grading.coursework.assignment import Undecided  # noqa: PLC0415
+    from minrnn.grading.loading.submission import Unreadable  # noqa: PLC0415
+    from minrnn.grading.sandbox import SandboxError  # noqa: PLC0415
     from minrnn.model.checkpoint import CheckpointError  # noqa: PLC0415
     from minrnn.parallel import WorkerDied  # noqa: PLC0415
     from minrnn.text import TextError  # noqa: PLC0415
     from minrnn.train import Diverged  # noqa: PLC0415
 
     for kinds, code in (
-        (ConfigError, 2),
-        ((TextError, CheckpointError, OSError), 3),
+        ((ConfigError, ProfileError), 2),
+        ((TextError, CheckpointError, Unreadable, Undecided, OSError), 3),
         ((Diverged, FloatingPointError), 4),
-        ((BackendError, WorkerDied, MemoryError), 5),
+        ((BackendError, WorkerDied, SandboxError, MemoryError), 5),
         (ImportError, 2),  # an extra that is not installed; the message names it
     ):
         if isinstance(error, kinds):

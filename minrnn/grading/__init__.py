@@ -1,0 +1,1 @@
+"""Grading of hand-written recurrent networks: judge, explain, contain, report. No training and no command line."""

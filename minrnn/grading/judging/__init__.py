@@ -1,0 +1,1 @@
+"""From a submission and a profile to verdicts: calls, comparison, finite differences, probes, causes."""

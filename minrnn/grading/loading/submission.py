@@ -1,0 +1,266 @@
+"""A submission taken apart without being run: the source to execute, what it defines, and what was repaired.
+
+What it is: the way from a path to a `Submission`: bytes, text, syntax tree, definitions. Of several files the one that
+defines most of what is asked for is the submission; the others can be imported from it.
+What it is not: a judge, and not the place where code runs; `source` and `modules` are for a sandbox.
+"""
+
+import ast
+import keyword
+import os
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from minrnn.grading.loading import archive, notebook
+from minrnn.grading.loading.archive import Unreadable
+from minrnn.grading.loading.decode import code_lines, decode
+from minrnn.grading.loading.extract import STARS, Extract, FunctionInfo, extract
+from minrnn.grading.loading.imports import SHIMS, is_forbidden, is_here, sibling
+from minrnn.grading.loading.repair import Mended, mend
+from minrnn.grading.outcome.result import Note, Raised
+
+__all__ = ["FunctionInfo", "Submission", "Unreadable", "load"]
+
+
+@dataclass
+class Submission:
+    """What a grader knows of a submission before anything of it has run.
+
+    Attributes:
+        name: file or folder name, without its path.
+        sha256: of the file, or of the names and contents of a folder.
+        kind: `py`, `ipynb`, `dir` or `zip`.
+        source: what to execute, with the lines where they were in the file (for a notebook, in all code cells).
+        functions: by name.
+        classes: methods by name, by the name of the class.
+        repairs: what was repaired so that the text could be parsed.
+        cells_skipped: {index, error} of cells of a notebook that could not be read, in part or whole.
+        notes: what else there is to say: `syntax-error`, `missing-module`, `forbidden-import`, `defined-twice` …
+        modules: source of what `source` imports and is not a library, by module name.
+        forbidden: modules with ready-made gradients that are imported anywhere.
+        broken: by name, definitions that are in the file and not in `source`, and why.
+        imports: every module that is imported anywhere.
+        dropped: modules by the names that lost their import; a function that reads such a name lacks the module.
+        cells: (first line in `source`, index) of every code cell of a notebook.
+    """
+
+    name: str
+    sha256: str
+    kind: str
+    source: str
+    functions: dict[str, FunctionInfo] = field(default_factory=dict)
+    classes: dict[str, dict[str, FunctionInfo]] = field(default_factory=dict)
+    repairs: list[Note] = field(default_factory=list)
+    cells_skipped: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    modules: dict[str, str] = field(default_factory=dict)
+    forbidden: list[str] = field(default_factory=list)
+    broken: dict[str, Raised] = field(default_factory=dict)
+    imports: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    cells: list[tuple[int, int]] = field(default_factory=list)
+
+    def place(self, line: int) -> str:
+        """Return where a line of `source` is for the student: "line 12", or "cell 5, line 3" of a notebook."""
+        starts = [start for start in self.cells if start[0] <= line]
+        return f"cell {starts[-1][1]}, line {line - starts[-1][0] + 1}" if starts else f"line {line}"
+
+
+@dataclass
+class _File:
+    """One file of the submission, parsed."""
+
+    path: PurePosixPath
+    mended: Mended
+    notes: list[Note]
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    cells: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def dotted(self) -> str:
+        return ".".join(self.path.with_suffix("").parts)
+
+    @property
+    def names(self) -> list[str]:
+        """What it defines at its top level."""
+        return [node.name for node in self.mended.tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def load(path: str | os.PathLike[str], *, wanted: Collection[str] = (), allow: Collection[str] = ()) -> Submission:
+    """Return the submission at a path: a .py or .ipynb file, a folder or a zip of such.
+
+    Args:
+        path: no link.
+        wanted: names of the functions and classes that are asked for; they decide which file is the submission.
+        allow: modules, beyond NumPy and the standard library, that whoever runs `source` provides: their imports stay.
+
+    Raises:
+        Unreadable: there is nothing to be read; see `minrnn.grading.loading.archive.read`.
+    """
+    files = archive.read(path)
+    name = Path(path).absolute().name
+    notes = [Note("file-skipped", f"Left out: {what}.") for what in files.skipped]
+    try:
+        parsed = [_parsed(PurePosixPath(member), content) for member, content in sorted(files.members.items())]
+        if not parsed:
+            raise Unreadable(f"{name} has no .py or .ipynb file: hand in the file with the functions")
+        main = max(parsed, key=lambda file: _rank(file, set(wanted)))
+        return _assembled(name, files, main, parsed, notes, set(wanted), allow)
+    except (RecursionError, MemoryError) as error:
+        raise Unreadable(f"{name} is nested too deeply to be read: write it in simpler statements") from error
+
+
+def _rank(file: _File, wanted: set[str]) -> tuple[int, int, int, int]:
+    """The more of the wanted names, or of any, the better; then the shorter path, a notebook last."""
+    names = set(file.names)
+    depth = len(file.path.parts)
+    return len(names & wanted) if wanted else len(names), len(names), -depth, file.path.suffix.lower() == ".py"
+
+
+def _parsed(path: PurePosixPath, content: bytes) -> _File:
+    text, notes = decode(content, path.name)
+    if path.suffix.lower() == ".ipynb":
+        book = notebook.read(text, path.name)
+        return _File(path, book.mended, notes, book.skipped, book.starts)
+    return _File(path, mend(code_lines(text, path.name)), notes)
+
+
+def _assembled(
+    name: str,
+    files: archive.Files,
+    main: _File,
+    parsed: Sequence[_File],
+    notes: list[Note],
+    wanted: set[str],
+    allow: Collection[str],
+) -> Submission:
+    shelf = _Shelf(parsed, allow)
+    work = shelf.extract(main)
+    submission = Submission(
+        name,
+        files.sha256,
+        files.kind,
+        work.source,
+        work.functions,
+        work.classes,
+        main.mended.repairs,
+        main.skipped,
+        [*notes, *main.notes, *work.notes],
+        shelf.modules,
+        broken=main.mended.broken | work.broken,
+        imports=work.imports,
+        dropped=work.dropped,
+        cells=main.cells,
+    )
+    for error in main.mended.errors:
+        where = submission.place(error.line or 1)
+        submission.notes.append(Note("syntax-error", f"Not valid Python, {where}: {error.text}."))
+    for file in parsed:
+        if file is not main:
+            shelf.add(file, submission, wanted)
+    submission.imports = list(dict.fromkeys(submission.imports))
+    submission.forbidden = [module for module in submission.imports if is_forbidden(module)]
+    for known in {*submission.functions, *submission.classes}:
+        submission.broken.pop(known, None)
+    return submission
+
+
+class _Shelf:
+    """The Python files of a submission as modules: `modules` has those that were asked for, under the asked name."""
+
+    def __init__(self, files: Sequence[_File], allow: Collection[str]) -> None:
+        self.files = {file.dotted: file for file in sorted(files, key=lambda file: file.path.suffix.lower() == ".py")}
+        self.paths = {dotted: dotted for dotted in self.files}
+        self.allow = allow
+        self.modules: dict[str, str] = {}
+        self.taken: dict[str, Extract] = {}
+
+    def extract(self, file: _File) -> Extract:
+        """The definitions of a file; what it imports from its siblings is put into `modules`."""
+        others = {dotted: path for dotted, path in self.paths.items() if self.files[dotted] is not file}
+        return extract(file.mended.text, file.mended.tree, lambda node: self._resolve(node, others), self._stars)
+
+    def module(self, name: str, dotted: str) -> Extract:
+        """A sibling's definitions, as a module of that name."""
+        if name not in self.modules:
+            self.modules[name] = ""  # siblings may import each other
+            self.taken[name] = self.extract(self.files[dotted])
+            self.modules[name] = self.taken[name].source
+        return self.taken.get(name, Extract(""))
+
+    def _stars(self, module: str) -> set[str] | None:
+        if module in self.modules:
+            work = self.taken.get(module, Extract(""))
+            return {*work.functions, *work.classes}
+        return STARS.get(module)
+
+    def _resolve(
+        self, node: ast.Import | ast.ImportFrom, others: dict[str, str]
+    ) -> tuple[list[ast.Import | ast.ImportFrom], list[Note]]:
+        kept: list[ast.Import | ast.ImportFrom] = []
+        notes = []
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if self._found(alias.name, others):
+                    kept.append(ast.Import([alias]))
+                else:
+                    notes.append(_missing(alias.name))
+            return kept, notes
+        module = node.module or ""
+        if module == "scipy" and {alias.name for alias in node.names} == {"special"}:
+            return [ast.Import([ast.alias("scipy.special", alias.asname or "special")]) for alias in node.names], []
+        if module and self._found(module, others, relative=node.level > 0):
+            return [ast.ImportFrom(module, node.names, 0)], []
+        for alias in node.names:
+            inner = f"{module}.{alias.name}" if module else alias.name
+            if sibling(inner, others) is not None:
+                self.module(inner, sibling(inner, others) or "")
+                kept.append(ast.Import([ast.alias(inner, alias.asname or alias.name)]))
+        return kept, [] if kept else [_missing("." * node.level + module)]
+
+    def _found(self, module: str, others: dict[str, str], relative: bool = False) -> bool:
+        beside = sibling(module, others)
+        if beside is not None:
+            self.module(module, beside)
+            return True
+        if module in SHIMS:
+            self.modules[module] = SHIMS[module]
+        return not relative and is_here(module, self.allow)
+
+    def add(self, file: _File, submission: Submission, wanted: set[str]) -> None:
+        """Make the definitions of another file, if asked for and not in the submission yet, part of it by an import."""
+        names = [name for name in file.names if not wanted or name in wanted]
+        here = {*submission.functions, *submission.classes}
+        new = list(dict.fromkeys(name for name in names if name not in here))
+        if self.files[file.dotted] is not file:
+            return
+        submission.broken |= {name: why for name, why in file.mended.broken.items() if name in wanted - here}
+        if not new:
+            return
+        module = file.dotted if _importable(file.dotted) else f"_file_{len(self.modules)}"
+        work = self.module(module, file.dotted)
+        new = [name for name in new if name in work.functions or name in work.classes]
+        submission.functions |= {name: work.functions[name] for name in new if name in work.functions}
+        submission.classes |= {name: work.classes[name] for name in new if name in work.classes}
+        submission.repairs += file.mended.repairs
+        submission.imports += work.imports
+        submission.dropped = work.dropped | submission.dropped
+        if new:
+            imported = f"    from {module} import {', '.join(new)}\n"
+            submission.source += f"\ntry:\n{imported}except Exception:\n    pass\n"
+
+
+def _importable(module: str) -> bool:
+    """Whether `from module import …` is Python and finds no library of that name."""
+    parts = module.split(".")
+    plain = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+    return plain and parts[0] not in sys.stdlib_module_names | {"numpy"}
+
+
+def _missing(module: str) -> Note:
+    if is_forbidden(module):
+        return Note("forbidden-import", f"{module} has ready-made gradients; its import was left out.")
+    return Note("missing-module", f"{module} is not here; its import was left out.")

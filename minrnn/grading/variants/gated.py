@@ -1,0 +1,140 @@
+"""The mistakes that only a cell with gates can have: LSTM and GRU. Only names; minrnn.grading.reference does them."""
+
+from collections.abc import Iterator
+from itertools import combinations, permutations
+
+from minrnn.grading.reference import Bug
+from minrnn.grading.variants.recurrent import bug, forward_bug, sigmoid_slopes, spoilt_states, tanh_slopes
+
+
+def gate_orders(gates: str) -> list[str]:
+    """Every order of the blocks but the right one."""
+    return ["".join(order) for order in permutations(gates) if "".join(order) != gates]
+
+
+def forward_of_gates(gates: str, tanh: str) -> Iterator[Bug]:
+    """Blocks and nonlinearities; `tanh` has the letters of the units that are one."""
+    yield from (forward_bug("gate-order-swapped", order=order) for order in gate_orders(gates))
+    for gate in gates:
+        yield forward_bug("nonlinearity-missing", gate)
+        yield forward_bug("nonlinearity-wrong", gate, kind="sigmoid" if gate in tanh else "tanh")
+        others = [other for other in gates if other != gate]
+        yield from (forward_bug("gate-copy-paste", gate, whole=other) for other in others)
+        for of in ("Wx", "Wh", "b"):
+            yield from (
+                forward_bug("gate-copy-paste", "weights", gate=gate, by=by, of=of, gates=gates) for by in others
+            )
+
+
+def gates_in_products(gates: str, before: bool = False) -> Iterator[Bug]:
+    """The block of one gate left out of a product, or taken from another gate; `before` is that form of the GRU."""
+    for gate in gates:
+        others = [other for other in gates if other != gate]
+        for tensor in ("dx",) if before and gate == "n" else ("dx", "dh_prev"):
+            yield bug("gate-not-applied", tensor, gate=gate)
+            yield from (bug("gate-copy-paste", tensor, gate=gate, by=other) for other in others)
+        for where in ("dWx dWh", "dWx", "dWh", "db"):
+            yield from (bug("gate-copy-paste", where, gate=gate, by=other, gates=gates) for other in others)
+
+
+def forward_of_lstm(step: bool) -> Iterator[Bug]:
+    """The forward of a step of an LSTM."""
+    yield from forward_of_gates("ifog", "g")
+    yield forward_bug("cell-tanh-missing", "c")
+    yield forward_bug("nonlinearity-wrong", "c", kind="sigmoid")
+    yield from (forward_bug("gate-not-applied", gate) for gate in "ifo")
+    yield from (forward_bug("gate-copy-paste", "g", value=other) for other in "ifo")
+    yield from (forward_bug("gate-copy-paste", gate, value="g") for gate in "ifo")
+    yield forward_bug("initial-state-ignored", "c_prev")
+    yield from (forward_bug("wrong-previous-state", gate) for gate in "fo")
+    if step:
+        yield forward_bug("wrong-variable-returned", "h", value="c", exchanged=True)
+        yield forward_bug("wrong-variable-returned", "h", value="c")
+        yield forward_bug("wrong-variable-returned", "c", value="h")
+
+
+def slopes_of_lstm() -> Iterator[Bug]:
+    """The slopes of the gates and of the cell's tanh."""
+    yield from tanh_slopes("c")
+    yield bug("wrong-activation-derivative", "dc", form="1-h²")
+    yield bug("wrong-previous-state", "tanh(c_prev)")
+    yield from tanh_slopes("g")
+    for gates in ("i", "f", "o", "ifo"):
+        yield from sigmoid_slopes(gates)
+    yield bug("sigmoid-derivative-missing", "ifog")
+    yield bug("tanh-derivative-missing", "gc")
+
+
+def backward_of_lstm(step: bool) -> Iterator[Bug]:
+    """The reverse of a step of an LSTM."""
+    yield from slopes_of_lstm()
+    yield bug("cell-path-without-output-gate")
+    yield from (bug("derivative-precedence", where) for where in ("c", "dc"))
+    yield from (bug("cell-gradient-incomplete", "dc", lost=lost) for lost in ("dc", "dh"))
+    for gates in ("i", "f", "g", "ifg"):
+        yield from (bug("cell-gradient-incomplete", gates, lost=lost) for lost in ("dc", "dh"))
+    for value in (
+        *("dc_next f", "from_h f", "dc", "dc i", "dc o", "dc g", "dc_next", "dc f(1-f)"),
+        *("dc_next f + from_h", "dc_next + from_h f"),
+    ):
+        yield bug("cell-gradient-incomplete", "dc_prev", value=value)
+    yield from (bug("wrong-previous-state", "f", vector=v) for v in ("c", "h_prev", "h", "tanh(c)"))
+    yield from (bug("wrong-previous-state", "o", vector=v) for v in ("tanh(c_prev)", "h", "tanh(h)"))
+    yield bug("cell-tanh-missing", "o")
+    yield bug("tanh-applied-twice", "do")
+    yield from (bug("gate-copy-paste", "c", operand=k) for k in "ifg")
+    for gate, right in zip("ifog", "g--i", strict=True):
+        yield from (bug("gate-copy-paste", gate, operand=k) for k in "ifog" if k != right)
+        yield from (bug("gate-copy-paste", gate, whole=k) for k in "ifog" if k != gate)
+        yield from (bug("gate-copy-paste", gate, slope=k) for k in "ifo" if gate not in (k, "g"))
+        yield bug("gate-copy-paste", gate, incoming="dc" if gate == "o" else "dh")
+        yield bug("gate-not-applied", gate)
+        yield bug("sign-flipped", gate)
+        if gate != "o":
+            yield from (bug("derivative-precedence", gate, on=part) for part in ("dh", "dc"))
+            yield bug("cell-gradient-incomplete", f"d{gate}", **{"factor on": "dc"})
+            yield bug("cell-gradient-incomplete", f"d{gate}", **{"factor on": "dh"})
+    yield from gates_in_products("ifog")
+    yield from (bug("gate-order-swapped", order=order) for order in gate_orders("ifog"))
+    yield from (bug("gate-order-swapped", "unpacked", order=order) for order in gate_orders("ifog"))
+    yield from (bug("cache-order-mismatch", a + b) for a, b in combinations("ifog", 2))
+    yield bug("cache-order-mismatch", "c_prev c")
+    if step:
+        yield bug("initial-state-ignored", "c_prev")
+    else:
+        yield from spoilt_states("c")
+
+
+def forward_of_gru(after: bool) -> Iterator[Bug]:
+    """The forward of a step of a GRU."""
+    yield from forward_of_gates("rzn", "n")
+    yield forward_bug("gru-reset-placement", "n")
+    yield forward_bug("gru-interpolation-flipped")
+    yield from (forward_bug("gate-not-applied", gate) for gate in "r")
+    if after:
+        yield forward_bug("gru-reset-placement", "bhn")
+        yield forward_bug("bias-missing", "bhn")
+
+
+def backward_of_gru(after: bool) -> Iterator[Bug]:
+    """The reverse of a step of a GRU."""
+    yield from tanh_slopes("n")
+    for gates in ("r", "z", "rz"):
+        yield from sigmoid_slopes(gates)
+    yield bug("sigmoid-derivative-missing", "rzn")
+    yield from (bug("gru-interpolation-flipped", where) for where in ("n", "k", "nk"))
+    yield from (
+        bug("cell-gradient-incomplete", "dh_prev", lost=lost) for lost in ("k", "rz", "rzn", *(() if after else "n"))
+    )
+    yield from (bug("cell-gradient-incomplete", "z", lost=lost) for lost in ("n", "h"))
+    vectors = ("h_prev", "h", "n", "q without bias") if after else ("h", "n")
+    yield from (bug("wrong-previous-state", "r", vector=vector) for vector in vectors)
+    yield from (bug("gate-not-applied", where) for where in (("r", "dWh", "dbhn") if after else ("r", "dWhn")))
+    if not after:
+        yield bug("missing-transpose", "n")
+    for gate in "rzn":
+        yield from (bug("gate-copy-paste", gate, whole=k) for k in "rzn" if k != gate)
+        yield bug("sign-flipped", gate)
+    yield from (bug("gate-copy-paste", gate, slope=k) for gate, k in ("rz", "zr"))
+    yield from gates_in_products("rzn", before=not after)
+    yield from (bug("gate-order-swapped", order=order) for order in gate_orders("rzn"))
