@@ -99,9 +99,10 @@ FLAGS = {
     "plot": "--output --x",
     "corpus": "",
     "doctor": "--json",
-    "grade": """--class --csv --exit-zero --explain --force --format --functions --gradcheck --hints --jobs --list-codes
-        --make-gradescope --memory --min-score --practice --profile --require-sandbox --resume --roster --sandbox
-        --sandbox-report --secret-file --seed --solution --spec --strict-shapes --timeout --out""",
+    "grade": """--class --csv --exec-module --exit-zero --explain --force --format --functions --gradcheck --hints
+        --jobs --junit-skip --list-codes --make-gradescope --memory --min-score --practice --profile --require-sandbox
+        --resume --roster --sandbox --sandbox-report --secret-file --seed --solution --spec --strict-shapes --timeout
+        --out""",
 }
 
 

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--spec", metavar="HW.TOML", help="points, policies, limits, other names")
     what.add_argument("--functions", metavar="A,B", help="grade only these")
     what.add_argument("--strict-shapes", action="store_true", help="no points for right values in another shape")
+    what.add_argument("--exec-module", action="store_true", help="execute the whole file, not its definitions alone")
     inputs = what.add_mutually_exclusive_group()
     inputs.add_argument("--seed", type=int, metavar="S", help="of the inputs, the same for all submissions")
     inputs.add_argument("--secret-file", metavar="FILE", help="makes inputs that students cannot foresee")
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--hints", type=int, choices=(0, 1, 2, 3), help="0 verdict, 1 where, 2 why, 3 how to repair")
     shown.add_argument("--practice", action="store_true", help="verdicts and hints alone, for students")
     shown.add_argument("--gradcheck", action="store_true", help="add a table of gradients against differences")
+    shown.add_argument("--junit-skip", action="store_true", help="junit: functions not written are skipped, not failed")
     shown.add_argument("--min-score", type=float, metavar="P", help="points that are enough for exit code 0")
     shown.add_argument("--exit-zero", action="store_true", help="exit code 0 whatever the marks are")
     grade_class.add_arguments(parser)
@@ -96,6 +98,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("there is nothing to grade: name a file or a folder")
     if args.practice and args.format:
         raise ConfigError("--practice is a report of its own: leave out --format")
+    if args.junit_skip and args.format != "junit":
+        raise ConfigError("--junit-skip is for --format junit: add that, or leave it out")
     if args.solution and not args.make_gradescope:
         raise ConfigError("--solution is for --make-gradescope: leave it out")
     if args.gradcheck and args.format not in (None, "text"):
@@ -128,6 +132,7 @@ def _assignment(args: argparse.Namespace) -> Assignment:
         limits=limits,
         functions=tuple(name.strip() for name in (args.functions or "").split(",") if name.strip()),
         sandbox=args.sandbox,
+        whole=args.exec_module,
         secret=_secret(args.secret_file),
         seed=args.seed,
     )
@@ -154,8 +159,10 @@ def _write(args: argparse.Namespace, assignment: Assignment, grade: Grade, hints
         report = student.practice(spec.veiled(grade, assignment.spec.hidden), hints=hints)
     else:
         name = args.format or "text"
-        plain = {"colour": False} if name == "text" and args.out else {}  # stdout may be a terminal, the file is none
-        report = assignment.render(grade, name, hints, **plain)
+        options = {"skip": True} if args.junit_skip else {}
+        if name == "text" and args.out:
+            options["colour"] = False  # stdout may be a terminal, the file is none
+        report = assignment.render(grade, name, hints, **options)
     if args.gradcheck and isinstance(report, str):
         report += "\n" + student.gradient_table(spec.veiled(grade, assignment.spec.hidden))
     if args.out is None:

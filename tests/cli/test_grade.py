@@ -249,6 +249,25 @@ def test_hints_of_the_command_line_go_before_those_of_the_settings(told, call, p
     assert "missing-time-carry" in call(*flags, "--hints", "2").out
 
 
+def test_the_place_in_the_file_is_named(grade):
+    assert "where   db (line 8) is wrong: relative error 2 from the definition" in grade("wrong.py").out
+
+
+def test_exec_module_runs_the_whole_file(grade, place):
+    (place / "late.py").write_text(RIGHT + "\n\nfor name in ['affine_forward']:\n    globals()[name] = None\n")
+    assert grade("late.py").code == 0, "the definitions alone are right"
+    assert grade("late.py", "--exec-module").code == 1
+
+
+def test_junit_skip_is_for_what_is_not_written(grade, place):
+    (place / "stub.py").write_text(
+        RIGHT.replace("    x, w = cache\n    return", "    pass\n\n\ndef unused():\n    return")
+    )
+    assert "<failure" in grade("stub.py", "--format", "junit").out
+    out = grade("stub.py", "--format", "junit", "--junit-skip").out
+    assert "<skipped" in out and "<failure" not in out
+
+
 def test_options_reach_the_assignment(told, call, place):
     asked = told(found())
     (place / "hw.toml").write_text("[policy]\nshape = 'half'\nmutation = 'graded'\n[limits]\nwall_s = 3\ncpu_s = 4\n")

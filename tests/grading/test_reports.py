@@ -316,8 +316,8 @@ def test_hints_cap_what_is_said(name):
     def flat(text_):
         return re.sub(r"\s+", " ", text_)
 
-    assert "0.412" not in said(0) and "dx" not in said(0)
-    assert "0.412" in said(1) and WHY not in said(1)
+    assert "0.41 " not in said(0) and "dx" not in said(0)
+    assert "0.41 " in said(1) and WHY not in said(1)
     assert "missing-hidden-carry" not in said(1) and "bias-gradient-keeps-dims" not in said(1)
     assert WHY in said(2) and "missing-hidden-carry" in said(2) and "missing-cell-carry" in said(2)
     assert flat(REPAIR)[:40] not in said(2)
@@ -338,15 +338,41 @@ def test_expected_values_are_never_shown(name):
 def test_where_names_error_place_line_and_callee():
     functions = prepared(sample()).functions
     by_name = {function.name: [sentence for _, sentence in details(function, 1)] for function in functions}
-    assert "dx is wrong; relative error 0.412 from the definition" in by_name["lstm_backward"]
+    assert "dx is wrong: relative error 0.41 from the definition" in by_name["lstm_backward"]
     assert "dh0 holds NaN or infinity" in by_name["lstm_backward"]
     assert "dx: block f; steps 0, 1" in by_name["lstm_backward"]
     assert "db has the right values in the shape (1, 7), asked for is (7,)" in by_name["rnn_backward"]
     assert "NameError in line 12: name 'q'" in by_name["word_embedding_backward"]
-    assert "calls lstm_step_forward, which is not written or fails" in by_name["lstm_forward"]
+    assert "needs lstm_step_forward, where the cause lies" in by_name["lstm_forward"]
     assert "not written yet" not in message(sample().functions[3], 2), "the callee is the stub"
     stub = FunctionResult("f", "g", "not-implemented", 0.0, 1.0)
     assert message(stub, 2) == "not written yet"
+
+
+def test_wrong_tensors_are_one_sentence_with_their_places():
+    outputs = [
+        Output("dx", "wrong", 0.9, 0.111, place="line 3"),
+        Output("dh0", "correct", 1e-16),
+        Output("dWx", "wrong", 0.123, None, place="cell 2, line 5"),
+        Output("dWh", "wrong", 11.0, 0.555, place="line 3"),
+        Output("db", "wrong"),
+    ]
+    (said,) = [text_ for _, text_ in details(FunctionResult("f", "g", "wrong", outputs=outputs), 1)]
+    assert said == (
+        "dx and dWh (line 3), dWx (cell 2, line 5) and db are wrong: relative error 0.12 to 11 from the definition, "
+        "0.11 to 0.56 from the numerical gradient of your own forward"
+    )
+
+
+def test_what_a_step_spoils_is_said_of_the_step():
+    outputs = [Output("dx", "wrong", 0.9, 0.9)]
+    function = FunctionResult("loop", "g", "wrong", 10.0, 10.0, outputs, blocked_by="step")
+    function.isolated = Isolated("correct", 10.0, "Graded with a right step.")
+    said = message(function, 2)
+    assert said.startswith("right but for step\nwhere: needs step, where the cause lies\n")
+    assert "dx" not in said
+    function.isolated = Isolated("wrong", 0.0)
+    assert message(function, 2).startswith("wrong values\nwhere: dx is wrong")
 
 
 def test_a_message_for_one_output_leaves_out_the_others():

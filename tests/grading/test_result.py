@@ -81,11 +81,11 @@ def test_document_has_the_fields_of_the_schema_and_its_totals():
         *("isolated", "exception", "blocked_by", "seconds", "stdout_tail"),
     ]
     assert list(first["outputs"][0]) == [
-        *("name", "status", "max_rel_error", "fd_rel_error", "shape", "expected_shape", "dtype")
+        *("name", "status", "max_rel_error", "fd_rel_error", "shape", "expected_shape", "dtype", "place")
     ]
     assert list(first["diagnosis"][0]) == ["code", "message", "tensor", "certainty", "also_matches", "evidence"]
     assert first["diagnosis"][0]["evidence"] == {"time_steps": [0, 1, 2]}
-    assert first["exception"] == {"type": "ValueError", "line": 7, "text": "bad"}
+    assert first["exception"] == {"type": "ValueError", "line": 7, "text": "bad", "place": None}
     assert document["functions"][1]["isolated"] is None
 
 

@@ -571,3 +571,67 @@ def test_left_out_files_are_noted(folder):
     path = folder({"a.py": "def f(x): return 1\n"})
     (path / "b.py").symlink_to(path / "a.py")
     assert codes(load(path).notes) == ["file-skipped"]
+
+
+# Places
+
+PLACES = """import numpy as np
+
+def step(dh, cache):
+    x, w = cache
+    da = dh * 2
+    dx = da @ w.T
+    dx *= 1
+    grads = {"dW": x.T @ da, "db": da}
+    grads["db"] = da.sum(0)
+
+    def helper():
+        dx = 0
+        return dx
+
+    np.add.at(x, 0,
+              dh)
+    return (dx, w,
+            da.sum(0), -da)
+
+class Cell:
+    def backward(self, d):
+        self.dW += d
+        return d
+"""
+
+
+def test_a_returned_value_has_the_line_that_computes_it(loaded):
+    work = loaded(PLACES)
+    assert work.computed_at("step", "first", 0) == "line 7", "the last change, and not that of the function inside"
+    assert work.computed_at("step", "second", 1) == "line 4"
+    assert work.computed_at("step", "third", 2) == "line 18", "an expression stands in the return itself"
+    assert work.computed_at("step", "dW", None) == "line 8"
+    assert work.computed_at("step", "db", None) == "line 9"
+    assert work.computed_at("step", "x", None) == "line 15"
+    assert work.computed_at("step", "dV", None) is None
+    assert work.computed_at("step", "fifth", 4) is None
+    assert work.computed_at("other", "dx", 0) is None
+    assert work.computed_at("Cell.backward", "dW", None) == "line 22"
+    assert work.find("Cell.backward").line == 21 and work.find("step").line == 3 and work.find("Cell.forward") is None
+
+
+def test_a_place_in_a_notebook_names_the_cell(loaded):
+    cells = [("code", "import numpy as np"), ("markdown", "text"), ("code", "def f(x):\n    y = x\n    return y")]
+    assert loaded(notebook(*cells), "work.ipynb").computed_at("f", "out", 0) == "cell 2, line 2"
+
+
+def test_lines_of_other_files_are_not_given_out_as_the_submissions(folder):
+    path = folder(
+        {"a.py": "def f(x):\n    return x\ndef g(x):\n    return x\n", "b.py": "\n\n\ndef h(x):\n    return x"}
+    )
+    work = load(path, wanted=["f", "g", "h"])
+    assert work.computed_at("f", "out", 0) == "line 2"
+    assert work.computed_at("h", "out", 0) is None
+
+
+def test_the_whole_file_is_executed_where_that_is_asked_for(loaded):
+    text = "steps = []\n\ndef f(x):\n    return x\n\nsteps.append(f(1))\n"
+    assert run(loaded(text))["steps"] == []
+    work = loaded(text, whole=True)
+    assert run(work)["steps"] == [1] and list(work.functions) == ["f"]

@@ -45,6 +45,7 @@ class Assignment:
         secret: from which, with the submission, the random inputs follow.
         seed: the same inputs for all submissions, in place of the secret.
         detect: whether each submission's own profile is looked for.
+        whole: whether a file is executed with all that it does on import; else for its definitions alone.
     """
 
     profiles: Sequence[Profile]
@@ -56,6 +57,7 @@ class Assignment:
     secret: bytes = b""
     seed: int | None = None
     detect: bool = False
+    whole: bool = False
 
     @property
     def given(self) -> Profile | None:
@@ -78,6 +80,7 @@ class Assignment:
             "policies": {**DEFAULT_POLICIES, **self.policies},
             "limits": dataclasses.asdict(self.limits),
             "sandbox": self.sandbox,
+            "whole": self.whole,
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -104,7 +107,6 @@ class Assignment:
             "profile": chosen.name,
             "profile_source": "given" if self.given else "detected",
             "candidates": candidates,
-            "profile_sha256": chosen.sha256,
             "spec_sha256": self.spec.sha256,
         }
         grade.run |= {"settings_sha256": self.fingerprint(), "hint_level": self.spec.hints}
@@ -116,7 +118,8 @@ class Assignment:
         """Read a submission; its aliases have the names of the profile."""
         wanted = {f.owner or f.name for p in self.profiles for f in p.functions} | set(self.spec.alias)
         modules = {name for p in self.profiles for name in p.modules}
-        return spec.renamed(submission.load(path, wanted=wanted, allow={*self.spec.allow, *modules}), self.spec.alias)
+        allow = {*self.spec.allow, *modules}
+        return spec.renamed(submission.load(path, wanted=wanted, allow=allow, whole=self.whole), self.spec.alias)
 
     def names(self, chosen: Profile) -> list[str]:
         """Return the functions of a profile that are to be graded, in its order.

@@ -4,14 +4,12 @@ Neither shows a number that comes from the reference: the errors in the table ar
 student's own forward pass.
 """
 
-import textwrap
 from dataclasses import replace
 
 from minrnn.grading.outcome.plain import one_line
 from minrnn.grading.outcome.result import FunctionResult, Grade
-from minrnn.grading.report.words import details_and_remarks, preface, prepared, title, verdict
-
-WIDTH = 100
+from minrnn.grading.report.text import explained
+from minrnn.grading.report.words import preface, prepared, title, verdict
 
 
 def practice(grade: Grade, *, hints: int = 2) -> str:
@@ -20,9 +18,7 @@ def practice(grade: Grade, *, hints: int = 2) -> str:
     lines = [title(grade), *preface(grade), ""]
     width = max((len(function.name) for function in grade.functions), default=0)
     for function in map(_without_numbers, grade.functions):
-        lines.append(f"  {function.name:{width}}  {verdict(function)}")
-        for label, text in details_and_remarks(function, hints):
-            lines.append(textwrap.fill(text, WIDTH, initial_indent=f"    {label:8}", subsequent_indent=" " * 12))
+        lines += [f"  {function.name:{width}}  {verdict(function)}", *explained(function, hints)]
     right = sum(function.full for function in grade.functions)
     lines += ["", f"{right} of {len(grade.functions)} functions right"]
     return "\n".join(lines) + "\n"

@@ -9,15 +9,16 @@ import os
 import platform
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from minrnn.grading.courses.profile import Profile
+from minrnn.grading.courses.profile import Function, Profile
 from minrnn.grading.judging.groups import Grader
 from minrnn.grading.loading.submission import Submission
-from minrnn.grading.outcome.result import DEFAULT_POLICIES, Grade
+from minrnn.grading.outcome.result import DEFAULT_POLICIES, FunctionResult, Grade
 from minrnn.grading.sandbox import Child, Limits
 
 SEEDS = 3
@@ -58,11 +59,12 @@ def grade(
     for functions in profile.groups().values():
         grader.group(functions)
     results = [grader.results[function.name] for function in profile.functions]
-    for result in results:
+    for function, result in zip(profile.functions, results, strict=True):
         result.score = result.points(rules)
+        _place(submission, function, result)
     repairs = [{"code": note.code, "message": note.message} for note in (*submission.repairs, *grader.repairs)]
     return Grade(
-        course={"profile": profile.name, "profile_source": "given", "candidates": [], "spec_sha256": profile.sha256},
+        course={"profile": profile.name, "profile_source": "given", "candidates": [], "profile_sha256": profile.sha256},
         submission={
             "path": submission.name,
             "sha256": submission.sha256,
@@ -84,6 +86,18 @@ def grade(
         environment=environment(),
         sandbox=reports[0] if reports else {},
     )
+
+
+def _place(submission: Submission, function: Function, result: FunctionResult) -> None:
+    """Say where in the submission what is wrong is computed, and what was raised."""
+    values = function.returns.content if function.returns.kind == "tuple" else (function.returns,)
+    positions = {tensor.name: k for k, item in enumerate(values) if item.kind == "tensor" for tensor in item.tensors()}
+    for output in result.outputs:
+        if output.status != "correct":
+            output.place = submission.computed_at(function.name, output.name, positions.get(output.name))
+    raised = result.exception
+    if raised and raised.line:
+        result.exception = replace(raised, place=submission.place(raised.line))
 
 
 def environment() -> dict[str, Any]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from minrnn.grading.loading.functions import FunctionInfo, describe
 from minrnn.grading.loading.imports import imported
 from minrnn.grading.loading.names import bound, names_when_defined, reads_of, stored
 from minrnn.grading.loading.scan import Edit, Positions, apply
-from minrnn.grading.loading.stubs import Function, all_arguments, is_stub
+from minrnn.grading.loading.stubs import Function, all_arguments
 from minrnn.grading.outcome.result import Note, Raised
 
 PURE = {"int", "float", "bool", "str", "tuple", "list", "dict", "set", "len", "range", "min", "max", "abs", "sum"}
@@ -29,22 +30,6 @@ STARS = {"numpy": set(np.__all__), "math": set(dir(math)), "builtins": set(dir(b
 
 # Says what becomes of an import: the statement that takes its place, and the notes; None leaves it out.
 Resolve = Callable[[ast.Import | ast.ImportFrom], tuple[Sequence[ast.Import | ast.ImportFrom], Sequence[Note]]]
-
-
-@dataclass
-class FunctionInfo:
-    """What the text says of a function. `line` counts in the source; `free_names` are read and defined nowhere.
-
-    `uses` are the names of the module's own that it reads: the functions that it calls, above all.
-    """
-
-    name: str
-    arguments: list[str]
-    line: int
-    stub: bool
-    free_names: list[str]
-    docstring: str
-    uses: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -259,21 +244,10 @@ class _Selection:
         return result
 
     def _describe(self, name: str, node: Function | ast.Lambda, lines: Sequence[str]) -> FunctionInfo:
-        arguments = node.args
-        names = [argument.arg for argument in [*arguments.posonlyargs, *arguments.args]]
-        names += [f"*{arguments.vararg.arg}"] if arguments.vararg else []
-        names += [argument.arg for argument in arguments.kwonlyargs]
-        names += [f"**{arguments.kwarg.arg}"] if arguments.kwarg else []
-        reads = reads_of(node)
-        return FunctionInfo(
-            name,
-            names,
-            node.lineno,
-            not isinstance(node, ast.Lambda) and is_stub(node, lines),
-            self._missing(reads),
-            "" if isinstance(node, ast.Lambda) else ast.get_docstring(node) or "",
-            [name for name in reads if name in self.definitions],
-        )
+        info = describe(name, node, lines)
+        info.uses = [read for read in info.reads if read in self.definitions]
+        info.free_names = self._missing(info.reads)
+        return info
 
     def _trains(self, node: ast.stmt) -> bool:
         """A loop that calls a function of the file, one without end, or a call of what is named like training."""

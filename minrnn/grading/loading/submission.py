@@ -10,14 +10,15 @@ import keyword
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from minrnn.grading.loading import archive, notebook
 from minrnn.grading.loading.archive import Unreadable
 from minrnn.grading.loading.decode import code_lines, decode
-from minrnn.grading.loading.extract import STARS, Extract, FunctionInfo, extract
+from minrnn.grading.loading.extract import STARS, Extract, extract
+from minrnn.grading.loading.functions import FunctionInfo
 from minrnn.grading.loading.imports import SHIMS, is_forbidden, is_here, sibling
 from minrnn.grading.loading.repair import Mended, mend
 from minrnn.grading.outcome.result import Note, Raised
@@ -68,6 +69,21 @@ class Submission:
         starts = [start for start in self.cells if start[0] <= line]
         return f"cell {starts[-1][1]}, line {line - starts[-1][0] + 1}" if starts else f"line {line}"
 
+    def find(self, name: str) -> FunctionInfo | None:
+        """Return what is known of a function, or of a method "Class.name"."""
+        owner, _, method = name.rpartition(".")
+        return (self.classes.get(owner, {}) if owner else self.functions).get(method)
+
+    def computed_at(self, name: str, output: str, position: int | None) -> str | None:
+        """Return the place where a function computes what it returns at a position, or an attribute or key; or None."""
+        info = self.find(name)
+        if info is None:
+            return None
+        here = position is not None and position < len(info.returned)
+        own, line = info.returned[position or 0] if here else (output, 0)
+        line = info.lines.get(own, line)
+        return self.place(line) if line else None
+
 
 @dataclass
 class _File:
@@ -89,13 +105,16 @@ class _File:
         return [node.name for node in self.mended.tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
 
-def load(path: str | os.PathLike[str], *, wanted: Collection[str] = (), allow: Collection[str] = ()) -> Submission:
+def load(
+    path: str | os.PathLike[str], *, wanted: Collection[str] = (), allow: Collection[str] = (), whole: bool = False
+) -> Submission:
     """Return the submission at a path: a .py or .ipynb file, a folder or a zip of such.
 
     Args:
         path: no link.
         wanted: names of the functions and classes that are asked for; they decide which file is the submission.
         allow: modules, beyond NumPy and the standard library, that whoever runs `source` provides: their imports stay.
+        whole: `source` is the whole file, with all that it does when it is imported.
 
     Raises:
         Unreadable: there is nothing to be read; see `minrnn.grading.loading.archive.read`.
@@ -108,7 +127,8 @@ def load(path: str | os.PathLike[str], *, wanted: Collection[str] = (), allow: C
         if not parsed:
             raise Unreadable(f"{name} has no .py or .ipynb file: hand in the file with the functions")
         main = max(parsed, key=lambda file: _rank(file, set(wanted)))
-        return _assembled(name, files, main, parsed, notes, set(wanted), allow)
+        submission = _assembled(name, files, main, parsed, notes, set(wanted), allow)
+        return replace(submission, source=main.mended.text) if whole else submission
     except (RecursionError, MemoryError) as error:
         raise Unreadable(f"{name} is nested too deeply to be read: write it in simpler statements") from error
 
@@ -243,14 +263,23 @@ class _Shelf:
         module = file.dotted if _importable(file.dotted) else f"_file_{len(self.modules)}"
         work = self.module(module, file.dotted)
         new = [name for name in new if name in work.functions or name in work.classes]
-        submission.functions |= {name: work.functions[name] for name in new if name in work.functions}
-        submission.classes |= {name: work.classes[name] for name in new if name in work.classes}
+        submission.functions |= {name: _elsewhere(work.functions[name]) for name in new if name in work.functions}
+        submission.classes |= {
+            name: {method: _elsewhere(info) for method, info in work.classes[name].items()}
+            for name in new
+            if name in work.classes
+        }
         submission.repairs += file.mended.repairs
         submission.imports += work.imports
         submission.dropped = work.dropped | submission.dropped
         if new:
             imported = f"    from {module} import {', '.join(new)}\n"
             submission.source += f"\ntry:\n{imported}except Exception:\n    pass\n"
+
+
+def _elsewhere(info: FunctionInfo) -> FunctionInfo:
+    """A function of another file: its lines are not those of the submission."""
+    return replace(info, returned=[], lines={})
 
 
 def _importable(module: str) -> bool:

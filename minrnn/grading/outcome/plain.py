@@ -6,7 +6,7 @@ the letters round, and what UTF-8 or XML 1.0 cannot hold is taken out; newlines 
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,12 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """Return the plain text with every run of white space as one blank."""
     return " ".join(plain(text).split())
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return words as they are read aloud: "", "a", "a and b", "a, b and c"."""
+    *first, last = [*words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def clean(value: Any) -> Any:

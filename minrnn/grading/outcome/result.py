@@ -64,11 +64,15 @@ class Note:
 
 @dataclass(frozen=True)
 class Raised:
-    """What the student's code raised. `line` counts in the submitted file, None where it is not known."""
+    """What the student's code raised. `line` counts in the source that ran, None where it is not known.
+
+    `place` is that line in words, "cell 5, line 3" of a notebook; None where there is none.
+    """
 
     type: str
     line: int | None
     text: str
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,10 @@ class Diagnosis:
 
 @dataclass
 class Output:
-    """One returned tensor: status (one of OUTPUT_STATUSES), largest relative error to the reference and to own FD."""
+    """One returned tensor: status (one of OUTPUT_STATUSES), largest relative error to the reference and to own FD.
+
+    `place` says where the function computes it, None where the text does not tell.
+    """
 
     name: str
     status: str
@@ -97,6 +104,7 @@ class Output:
     shape: Sequence[int] | None = None
     expected_shape: Sequence[int] | None = None
     dtype: str | None = None
+    place: str | None = None
 
 
 @dataclass

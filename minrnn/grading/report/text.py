@@ -20,12 +20,19 @@ def render(grade: Grade, *, hints: int = 2, colour: bool | None = None) -> str:
     lines = [_paint(title(grade), BOLD, colour), _paint(headline(grade), BOLD, colour), *preface(grade), ""]
     width = max((len(function.name) for function in grade.functions), default=0)
     for function in grade.functions:
-        lines.append(_verdict(function, width, colour))
-        for label, text in details_and_remarks(function, hints):
-            lines.append(textwrap.fill(text, WIDTH, initial_indent=f"    {label:8}", subsequent_indent=" " * 12))
-        if hints and function.stdout_tail.strip():
-            lines += ["    printed", *(f"            {line}" for line in function.stdout_tail.strip().split("\n"))]
+        lines += [_verdict(function, width, colour), *explained(function, hints)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def explained(function: FunctionResult, hints: int) -> list[str]:
+    """Return what is said of a function below its verdict, line by line, and what it printed."""
+    lines = []
+    for label, text in details_and_remarks(function, hints):
+        margin = f"    {label:8}"
+        lines += textwrap.wrap(text, WIDTH, initial_indent=margin, subsequent_indent=" " * 12, break_on_hyphens=False)
+    if hints and function.stdout_tail.strip():
+        lines += ["    printed", *(f"            {line}" for line in function.stdout_tail.strip().split("\n"))]
+    return lines
 
 
 def _verdict(function: FunctionResult, width: int, colour: bool) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from minrnn.grading.outcome.codes import CODES
-from minrnn.grading.outcome.plain import one_line
+from minrnn.grading.outcome.plain import listed, one_line
 from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Grade, Note, Output
 
 FAILED_TO_RUN = ("crashed", "timeout", "no-answer")
@@ -71,6 +71,8 @@ def preface(grade: Grade) -> list[str]:
     lines = [f"The mark is not final, the grader had a problem: {one_line(error)}" for error in grade.errors]
     for repair in grade.submission.get("repairs") or []:
         lines.append(f"Repaired before grading: {one_line(repair['message'])} [{one_line(repair['code'])}]")
+    for note in grade.submission.get("notes") or []:
+        lines.append(f"{one_line(note['message'])} [{one_line(note['code'])}]")
     for cell in grade.submission.get("cells_skipped") or []:
         lines.append(f"Cell {cell['index']} was left out: {one_line(cell['error'])}")
     if not grade.functions:
@@ -80,6 +82,8 @@ def preface(grade: Grade) -> list[str]:
 
 def verdict(function: FunctionResult) -> str:
     """Return the status in words."""
+    if _right_with_a_right_step(function):
+        return f"right but for {one_line(function.blocked_by or 'its step')}"
     if function.status == "not-implemented" and function.blocked_by:
         return "written, but calls what is not"
     return VERDICTS.get(function.status, one_line(function.status))
@@ -118,25 +122,50 @@ def _causes(function: FunctionResult, output: Output | None) -> list[Diagnosis]:
 
 
 def _where(function: FunctionResult, outputs: Iterable[Output], causes: Iterable[Diagnosis]) -> list[str]:
-    lines = [sentence for output in outputs if (sentence := _output(output))]
+    own = [] if _right_with_a_right_step(function) else list(outputs)
+    lines = [*_wrong(own), *(sentence for output in own if (sentence := _output(output)))]
     for cause in causes:
         place = _place(cause)
         if place:
             lines.append(f"{cause.tensor or function.name}: {place}")
     if function.exception:
         raised = function.exception
-        line = f" in line {raised.line}" if raised.line is not None else ""
-        lines.append(f"{raised.type}{line}: {raised.text}")
+        place = raised.place or (f"line {raised.line}" if raised.line is not None else "")
+        lines.append(f"{raised.type}{f' in {place}' if place else ''}: {raised.text}")
     if function.blocked_by:
-        lines.append(f"calls {function.blocked_by}, which is not written or fails")
+        lines.append(f"needs {function.blocked_by}, where the cause lies")
     return lines
 
 
+def _right_with_a_right_step(function: FunctionResult) -> bool:
+    isolated = function.isolated
+    return bool(function.blocked_by) and isolated is not None and isolated.status in ("correct", "wrong-shape")
+
+
+def _wrong(outputs: Iterable[Output]) -> list[str]:
+    """One sentence for all wrong tensors: where each is computed, and from where to where the errors go."""
+    wrong = [output for output in outputs if output.status == "wrong"]
+    if not wrong:
+        return []
+    places: dict[str | None, list[str]] = {}
+    for output in wrong:
+        places.setdefault(output.place, []).append(output.name)
+    named = listed(f"{listed(names)}{f' ({place})' if place else ''}" for place, names in places.items())
+    errors = [
+        _errors([output.max_rel_error for output in wrong], "from the definition"),
+        _errors([output.fd_rel_error for output in wrong], "from the numerical gradient of your own forward"),
+    ]
+    text = f"{named} {'is' if len(wrong) == 1 else 'are'} wrong"
+    return [text + (f": relative error {', '.join(filter(None, errors))}" if any(errors) else "")]
+
+
+def _errors(values: Iterable[float | None], of: str) -> str:
+    known = sorted(f"{value:.2g}" for value in values if value is not None)
+    known.sort(key=float)
+    return f"{' to '.join(dict.fromkeys((known[0], known[-1])))} {of}" if known else ""
+
+
 def _output(output: Output) -> str:
-    if output.status == "wrong":
-        reference = _error(output.max_rel_error, "from the definition")
-        own = _error(output.fd_rel_error, "from the numerical gradient of your own forward")
-        return f"{output.name} is wrong" + "".join(f"; relative error {error}" for error in (reference, own) if error)
     if output.status == "wrong-shape":
         asked = f", asked for is {_shape(output.expected_shape)}" if output.expected_shape is not None else ""
         return f"{output.name} has the right values in the shape {_shape(output.shape)}{asked}"
@@ -145,10 +174,6 @@ def _output(output: Output) -> str:
         "non-finite": f"{output.name} holds NaN or infinity",
         "not-compared": f"{output.name} could not be compared",
     }.get(output.status, "")
-
-
-def _error(value: float | None, of: str) -> str:
-    return "" if value is None else f"{value:.3g} {of}"
 
 
 def _shape(shape: Iterable[int] | None) -> str:
