@@ -222,7 +222,7 @@ def test_practice_has_verdicts_and_hints_and_no_number_of_the_reference(told, ca
     told(found())
     result = call("grade", "hw.py", "--profile", "tiny.toml", "--practice")
     assert result.code == 1
-    for words in ("affine_backward  wrong values", "missing-time-carry", "steps 0, 1", "1 of 2 functions right"):
+    for words in ("affine_backward  wrong values", "missing-time-carry", "steps 0 and 1", "1 of 2 functions right"):
         assert words in result.out
     for number in ("0.123", "0.654", "3.5", "of 10 points", "6.0"):
         assert number not in result.out

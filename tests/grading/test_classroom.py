@@ -361,6 +361,14 @@ def test_summary_counts_statuses_and_bugs_and_leaves_errors_out(graded):
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 
+def test_what_follows_from_a_step_is_counted_at_the_step_alone(graded):
+    items, matches = graded
+    loop = FunctionResult("loop", "g", "wrong", diagnosis=[Diagnosis("sign-flipped", "text")], blocked_by="f")
+    items[1].grade.functions.append(loop)
+    document = summary.summary(items, matches)
+    assert document["functions"]["loop"] == {"wrong": 1} and document["codes"]["sign-flipped"] == 1
+
+
 def test_text_says_all_of_the_summary(graded):
     text = summary.to_text(summary.summary(*graded, skipped=["notes.txt"]))
     for words in ("2 of 3 submissions graded", "median 53.33", "2 wrong", "missing-time-carry", "c: it cannot be read"):

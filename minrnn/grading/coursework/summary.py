@@ -76,6 +76,8 @@ def _bugs(graded: Sequence[Graded]) -> list[dict[str, Any]]:
     who: dict[tuple[str, str], list[str]] = {}
     for item in graded:
         for function in item.grade.functions:
+            if function.blocked_by:  # the cause is counted where it lies
+                continue
             for code in dict.fromkeys(cause.code for cause in function.diagnosis):
                 who.setdefault((function.name, code), []).append(item.entry.id)
     ordered = sorted(who.items(), key=lambda pair: (-len(pair[1]), pair[0]))

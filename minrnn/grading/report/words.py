@@ -104,7 +104,7 @@ def details(function: FunctionResult, hints: int, output: Output | None = None) 
         lines += [("where", text) for text in _where(function, outputs, causes)]
     if hints >= 2:
         lines += [("why", _why(cause)) for cause in causes]
-    if hints >= 3:
+    if hints >= 3 and not _right_with_a_right_step(function):
         codes = dict.fromkeys(code for cause in causes for code in [cause.code, *cause.also_matches])
         lines += [("repair", CODES[code].repair) for code in codes if code in CODES]
     if hints >= 1 and function.isolated:
@@ -124,10 +124,7 @@ def _causes(function: FunctionResult, output: Output | None) -> list[Diagnosis]:
 def _where(function: FunctionResult, outputs: Iterable[Output], causes: Iterable[Diagnosis]) -> list[str]:
     own = [] if _right_with_a_right_step(function) else list(outputs)
     lines = [*_wrong(own), *(sentence for output in own if (sentence := _output(output)))]
-    for cause in causes:
-        place = _place(cause)
-        if place:
-            lines.append(f"{cause.tensor or function.name}: {place}")
+    lines += [place for cause in causes if own and (place := _place(cause))]
     if function.exception:
         raised = function.exception
         place = raised.place or (f"line {raised.line}" if raised.line is not None else "")
@@ -182,11 +179,11 @@ def _shape(shape: Iterable[int] | None) -> str:
 
 def _place(cause: Diagnosis) -> str:
     parts = []
-    for key, singular, plural in (("blocks", "block", "blocks"), ("time_steps", "step", "steps")):
+    for key, words in (("blocks", "the weights of gate"), ("time_steps", f"{cause.tensor or 'values'} at step")):
         values = cause.evidence.get(key) or []
         if values:
-            parts.append(f"{singular if len(values) == 1 else plural} {', '.join(str(value) for value in values)}")
-    return "; ".join(parts)
+            parts.append(f"{words}{'' if len(values) == 1 else 's'} {listed(map(str, values))}")
+    return f"wrong are {' and '.join(parts)}" if parts else ""
 
 
 def _why(cause: Diagnosis) -> str:
