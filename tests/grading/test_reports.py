@@ -340,7 +340,7 @@ def test_where_names_error_place_line_and_callee():
     by_name = {function.name: [sentence for _, sentence in details(function, 1)] for function in functions}
     assert "dx is wrong: relative error 0.41 from the definition" in by_name["lstm_backward"]
     assert "dh0 holds NaN or infinity" in by_name["lstm_backward"]
-    assert "wrong are the weights of gate f and dx at steps 0 and 1" in by_name["lstm_backward"]
+    assert "of the weights, gate f is wrong; dx is wrong at steps 0 and 1" in by_name["lstm_backward"]
     assert "db has the right values in the shape (1, 7), asked for is (7,)" in by_name["rnn_backward"]
     assert "NameError in line 12: name 'q'" in by_name["word_embedding_backward"]
     assert "needs lstm_step_forward, where the cause lies" in by_name["lstm_forward"]

@@ -178,12 +178,10 @@ def _shape(shape: Iterable[int] | None) -> str:
 
 
 def _place(cause: Diagnosis) -> str:
-    parts = []
-    for key, words in (("blocks", "the weights of gate"), ("time_steps", f"{cause.tensor or 'values'} at step")):
-        values = cause.evidence.get(key) or []
-        if values:
-            parts.append(f"{words}{'' if len(values) == 1 else 's'} {listed(map(str, values))}")
-    return f"wrong are {' and '.join(parts)}" if parts else ""
+    blocks, steps = (list(map(str, cause.evidence.get(key) or ())) for key in ("blocks", "time_steps"))
+    gates = f"of the weights, gate{'s' * (len(blocks) > 1)} {listed(blocks)} {'are' if len(blocks) > 1 else 'is'} wrong"
+    times = f"{cause.tensor or 'it'} is wrong at step{'s' * (len(steps) > 1)} {listed(steps)}"
+    return "; ".join([gates] * bool(blocks) + [times] * bool(steps))
 
 
 def _why(cause: Diagnosis) -> str:
