@@ -161,6 +161,14 @@ def test_too_many_members_are_refused(zipped, monkeypatch):
         read(zipped({f"{k}.txt": "" for k in range(4)}))
 
 
+def test_too_many_files_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
+    for k in range(4):
+        (tmp_path / f"{k}.txt").touch()
+    with pytest.raises(Unreadable, match="more than 3 files"):
+        read(tmp_path)
+
+
 def test_too_much_code_is_refused(zipped, monkeypatch):
     monkeypatch.setattr(archive, "MAX_TOTAL", 25)
     with pytest.raises(Unreadable, match="of code"):

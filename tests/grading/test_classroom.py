@@ -302,11 +302,16 @@ def test_resume_grades_again_only_what_would_change(entries, out, folder):
     grade_class(work, again, out, threads, done.append, resume=True)
     assert sorted(again.calls) == ["a.py", "c.py", "d.py", "e.py"]
     assert scores(done) == {"a": 9, "b": 2, "c": 0, "d": 4, "e": 5}
-    for changed in (FakeAssignment("other settings"), FakeAssignment()):
-        if changed.settings == "one":
-            changed.seeds = lambda sha256: [0, 1]
+    other_seeds = FakeAssignment()
+    other_seeds.seeds = lambda sha256: [0, 1]
+    for changed in (other_seeds, FakeAssignment("other settings")):
         grade_class(work, changed, out, threads, [].append, resume=True)
         assert len(changed.calls) == 5
+    document = json.loads((out / "b.json").read_text())
+    (out / "b.json").write_text(json.dumps(document | {"errors": ["the disk was full"]}))
+    last = FakeAssignment("other settings")
+    grade_class(work, last, out, threads, [].append, resume=True)
+    assert sorted(last.calls) == ["b.py", "c.py"], "what has errors is not final"
 
 
 # The reports of a class.

@@ -351,7 +351,7 @@ def test_where_names_error_place_line_and_callee():
 
 def test_wrong_tensors_are_one_sentence_with_their_places():
     outputs = [
-        Output("dx", "wrong", 0.9, 0.111, place="line 3"),
+        Output("dx", "wrong", 2.4, 0.111, place="line 3"),
         Output("dh0", "correct", 1e-16),
         Output("dWx", "wrong", 0.123, None, place="cell 2, line 5"),
         Output("dWh", "wrong", 11.0, 0.555, place="line 3"),
@@ -371,6 +371,8 @@ def test_what_a_step_spoils_is_said_of_the_step():
     said = message(function, 2)
     assert said.startswith("right but for step\nwhere: needs step, where the cause lies\n")
     assert "dx" not in said
+    function.diagnosis = [Diagnosis("sign-flipped", "Follows from step: the sign is wrong.")]
+    assert "repair:" not in message(function, 3), "it is said at the step"
     function.isolated = Isolated("wrong", 0.0)
     assert message(function, 2).startswith("wrong values\nwhere: dx is wrong")
 

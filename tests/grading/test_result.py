@@ -183,6 +183,7 @@ def test_right_and_refused_verdicts(status):
         ("wrong-shape", ["correct", "wrong-shape"], {"shape": "half", "partial": "all-or-nothing"}, 5.0),
         ("environment", ["correct"], {}, 10.0),
         ("environment", ["correct"], {"environment": "zero"}, 0.0),
+        ("correct", ["correct"], {"environment": "zero"}, 10.0),
         ("environment", [], {}, 0.0),
     ],
 )

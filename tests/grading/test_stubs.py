@@ -230,6 +230,7 @@ SOLUTIONS = {
             return x * 2
     """,
     "a misspelt result": "def f(x):\n    next_h = x * 2\n    return nxt_h",
+    "an argument passed on": "def f(x, w):\n    return x",
     "a constant": "def name():\n    return 'rnn'",
     "a generator": "def f(x):\n    yield np.zeros(x.shape)\n    return 0",
     "zeros filled by a comprehension": "def f(x):\n    out = [row for row in x]\n    return out, 0",

@@ -278,6 +278,13 @@ def test_imports_are_kept_dropped_and_reported(loaded):
     assert {"numpy", "copy", "utils"} <= set(submission.imports)
 
 
+def test_a_relative_import_finds_no_library(folder):
+    work = load(
+        folder({"a.py": "from .math import sqrt\nfrom .b import g\ndef f(x):\n    return sqrt(x)", "b.py": "g = 1"})
+    )
+    assert work.dropped == {"sqrt": "math"} and "missing-module" in codes(work.notes)
+
+
 def test_modules_that_are_provided_stay(loaded):
     submission = loaded("from rnn_utils import sigmoid\nimport activation\n", allow={"rnn_utils", "activation"})
     assert submission.source.strip() == "from rnn_utils import sigmoid\nimport activation"
@@ -578,6 +585,8 @@ def test_left_out_files_are_noted(folder):
 PLACES = """import numpy as np
 
 def step(dh, cache):
+    if dh is None:
+        return w, x
     x, w = cache
     da = dh * 2
     dx = da @ w.T
@@ -603,17 +612,17 @@ class Cell:
 
 def test_a_returned_value_has_the_line_that_computes_it(loaded):
     work = loaded(PLACES)
-    assert work.computed_at("step", "first", 0) == "line 7", "the last change, and not that of the function inside"
-    assert work.computed_at("step", "second", 1) == "line 4"
-    assert work.computed_at("step", "third", 2) == "line 18", "an expression stands in the return itself"
-    assert work.computed_at("step", "dW", None) == "line 8"
-    assert work.computed_at("step", "db", None) == "line 9"
-    assert work.computed_at("step", "x", None) == "line 15"
+    assert work.computed_at("step", "first", 0) == "line 9", "the last change, and not that of the function inside"
+    assert work.computed_at("step", "second", 1) == "line 6"
+    assert work.computed_at("step", "third", 2) == "line 20", "an expression stands in the return itself"
+    assert work.computed_at("step", "dW", None) == "line 10"
+    assert work.computed_at("step", "db", None) == "line 11"
+    assert work.computed_at("step", "x", None) == "line 17"
     assert work.computed_at("step", "dV", None) is None
     assert work.computed_at("step", "fifth", 4) is None
     assert work.computed_at("other", "dx", 0) is None
-    assert work.computed_at("Cell.backward", "dW", None) == "line 22"
-    assert work.find("Cell.backward").line == 21 and work.find("step").line == 3 and work.find("Cell.forward") is None
+    assert work.computed_at("Cell.backward", "dW", None) == "line 24"
+    assert work.find("Cell.backward").line == 23 and work.find("step").line == 3 and work.find("Cell.forward") is None
 
 
 def test_a_place_in_a_notebook_names_the_cell(loaded):

@@ -117,9 +117,8 @@ def _read_folder(folder: Path) -> Files:
 def _walk(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield (relative name, path) of everything that is no folder, in one order on every machine; follow no link."""
     for base, folders, files in os.walk(folder, followlinks=False):
-        links = [name for name in folders if os.path.islink(os.path.join(base, name))]
-        folders[:] = sorted(name for name in folders if name not in links and not name.startswith("."))
-        for name in sorted([*files, *links]):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
             path = Path(base, name)
             yield PurePosixPath(path.relative_to(folder).as_posix()), path
 

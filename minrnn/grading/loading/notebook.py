@@ -98,7 +98,7 @@ def _without_magics(source: str) -> str:
         pass
     magic = _CELL_MAGIC.match(source)
     if magic and magic[1] not in PYTHON_MAGICS:
-        return "\n" * source.count("\n")
+        return ""
     lines = ("".join(token.text for token in line) for line in logical_lines(source))
     return "".join(map(_python, lines))
 

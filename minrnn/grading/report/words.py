@@ -157,9 +157,9 @@ def _wrong(outputs: Iterable[Output]) -> list[str]:
 
 
 def _errors(values: Iterable[float | None], of: str) -> str:
-    known = sorted(f"{value:.2g}" for value in values if value is not None)
-    known.sort(key=float)
-    return f"{' to '.join(dict.fromkeys((known[0], known[-1])))} {of}" if known else ""
+    known = sorted(value for value in values if value is not None)
+    ends = dict.fromkeys(f"{value:.2g}" for value in (*known[:1], *known[-1:]))
+    return f"{' to '.join(ends)} {of}" if known else ""
 
 
 def _output(output: Output) -> str:
