@@ -61,8 +61,12 @@ def run(args: argparse.Namespace, assignment: Assignment, hints: int) -> int:
     folder, out = Path(args.path), Path(args.out or "results")
     _check(args, folder)
     matches, skipped = _matched(args, folder, out)
+    if not matches.entries and matches.unclear:
+        raise ConfigError(f"the roster leaves nothing to grade: {'; '.join(matches.unclear)}")
     if not matches.entries:
         raise ConfigError(f"{folder} has no submissions in it: a class is a folder of files, folders or zips")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file: a class has a folder of results")
     out.mkdir(parents=True, exist_ok=True)
     if not (args.resume or args.force) and any((out / f"{entry.id}.json").exists() for entry in matches.entries):
         raise ConfigError(f"{out} has results of an earlier run: add --resume to go on, or --force to grade all again")

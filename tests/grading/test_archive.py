@@ -161,6 +161,20 @@ def test_too_many_members_are_refused(zipped, monkeypatch):
         read(zipped({f"{k}.txt": "" for k in range(4)}))
 
 
+def test_a_folder_with_a_zip_alone_is_that_zip(zipped, tmp_path):
+    content = zipped({"work.py": "x = 1"}).read_bytes()
+    folder = tmp_path / "student"
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    (folder / "hw.ZIP").write_bytes(content)
+    assert read(folder).members == {"work.py": b"x = 1"}
+    (folder / "own.py").write_text("y = 2")
+    assert list(read(folder).members) == ["own.py"], "there is code beside it"
+    (folder / "own.py").unlink()
+    (folder / "second.zip").write_bytes(content)
+    assert read(folder).members == {}, "which of them is unclear"
+
+
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
     for k in range(4):

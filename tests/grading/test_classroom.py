@@ -265,12 +265,19 @@ def test_a_pool_that_loses_a_worker_in_its_own_words_stops_nothing(entries, out)
 
 
 def test_an_interrupt_leaves_what_is_done_written_and_the_rest_undone(entries, out):
-    gate, assignment = threading.Event(), FakeAssignment()
+    begun, gate, assignment = threading.Event(), threading.Event(), FakeAssignment()
     grade = assignment.grade
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            gate.set()
+            super().shutdown(wait=wait)
 
     def slow(path):
         if path.name != "a.py":
-            gate.wait(10)
+            begun.set()
+            gate.wait(60)
         return grade(path)
 
     assignment.grade = slow
@@ -279,11 +286,11 @@ def test_an_interrupt_leaves_what_is_done_written_and_the_rest_undone(entries, o
     def interrupted(item):
         done.append(item)
         if len(done) == 1:
-            threading.Timer(0.1, gate.set).start()
+            begun.wait(60)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        grade_class(entries(a="1", b="2", c="3", d="4"), assignment, out, lambda: ThreadPoolExecutor(1), interrupted)
+        grade_class(entries(a="1", b="2", c="3", d="4"), assignment, out, lambda: Pool(1), interrupted)
     written = {path.stem for path in out.iterdir()}
     assert written == set(scores(done)) == {"a", "b"}  # b was being graded
     rest = []

@@ -149,7 +149,7 @@ def test_an_alias_does_not_replace_what_is_there(write):
     assert spec.renamed(work, {"mine": "rnn_forward"}) is work
 
 
-def test_hidden_functions_show_points_and_verdict_alone():
+def test_hidden_functions_show_points_verdict_and_whose_fault_it_is_alone():
     telling = {
         "outputs": [Output("dx", "wrong", 0.5)],
         "diagnosis": [Diagnosis("missing-time-carry", "text")],
@@ -162,6 +162,6 @@ def test_hidden_functions_show_points_and_verdict_alone():
     grade = Grade(functions=[FunctionResult(name, "g", "wrong", 1.0, 4.0, **telling) for name in ("a", "b")])
     seen = spec.veiled(grade, ["b"])
     assert seen.functions[0] is grade.functions[0]
-    assert seen.functions[1] == FunctionResult("b", "g", "wrong", 1.0, 4.0)
+    assert seen.functions[1] == FunctionResult("b", "g", "wrong", 1.0, 4.0, blocked_by="other")
     assert (seen.score, seen.max_score) == (grade.score, grade.max_score)
     assert grade.functions[1].diagnosis

@@ -574,6 +574,21 @@ def test_an_empty_folder_is_unreadable(folder):
         load(folder({"readme.txt": "x"}))
 
 
+def test_what_cannot_be_read_costs_nothing_beside_what_can(folder):
+    work = load(folder({"a.py": "def f(x):\n    return x", "b.ipynb": "{", "c.py": "\0"}), wanted=["f"])
+    assert list(work.functions) == ["f"]
+    assert [note.message.split()[2] for note in work.notes if note.code == "file-skipped"] == ["b.ipynb", "c.py"]
+    with pytest.raises(Unreadable, match="no JSON"):
+        load(folder({"a.py": "\0", "b.ipynb": "{"}) / "b.ipynb")
+
+
+def test_a_second_file_with_the_same_functions_is_noted(folder):
+    work = load(folder({"a.py": "def f(x):\n    return x", "old.py": "def f(x):\n    return 2 * x"}), wanted=["f"])
+    (note,) = [note.message for note in work.notes if note.code == "defined-twice"]
+    assert note in ("old.py has f too; what was graded is a.py.", "a.py has f too; what was graded is old.py.")
+    assert run(work)["f"](1) == (1 if note.endswith("a.py.") else 2)
+
+
 def test_left_out_files_are_noted(folder):
     path = folder({"a.py": "def f(x): return 1\n"})
     (path / "b.py").symlink_to(path / "a.py")

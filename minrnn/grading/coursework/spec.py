@@ -1,9 +1,9 @@
 """An instructor's settings for an assignment, hw.toml: points, policies, limits, other names, modules, what is hidden.
 
     profile = "cs231n-a3"            # a name, or the path of a profile beside this file
-    hidden = ["lstm_backward"]       # students see points and verdict of these, no more
+    hidden = ["lstm_backward"]       # students see points and verdict of these, and what step they suffer from
     [points]
-    lstm_backward = 20
+    lstm_backward = 20               # it is asked for then, also where the profile says that it is optional
     [policy]
     shape = "half"                   # and the others of minrnn.grading.outcome.result.POLICIES
     hints = 1                        # 0 verdict, 1 where, 2 why, 3 how to repair
@@ -39,7 +39,8 @@ class Spec:
     """What a hw.toml says; the defaults are those of an empty one.
 
     `profile` is a name or a path that can be read from here, "" where none is named. `modules` are sources by name.
-    `files` are the other files that it names, by their paths from its folder. `sha256` is that of the file itself.
+    `files` are the other files that it names, by their paths from its folder. `file` is its own name, `sha256` that of
+    its content.
     """
 
     profile: str = ""
@@ -52,6 +53,7 @@ class Spec:
     allow: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    file: str = ""
     sha256: str | None = None
 
 
@@ -83,6 +85,7 @@ def read(path: str | Path) -> Spec:
         allow=allow,
         hidden=_names(top, "hidden"),
         files=(*profile_files, *module_files),
+        file=place.name,
         sha256=hashlib.sha256(raw).hexdigest(),
     )
     top.done()
@@ -104,8 +107,11 @@ def applied(spec: Spec, profile: Profile) -> Profile:
     ):
         for name in names:
             if name not in valid:
-                raise ProfileError(f"{key} names {name!r}: profile {profile.name} has {', '.join(valid)}")
-    functions = tuple(replace(f, points=spec.points.get(f.name, f.points)) for f in profile.functions)
+                raise ProfileError(f"{spec.file}: {key} names {name!r}: profile {profile.name} has {', '.join(valid)}")
+    functions = tuple(
+        replace(f, points=spec.points[f.name], optional=False) if f.name in spec.points else f
+        for f in profile.functions
+    )
     forbidden = tuple(name for name in profile.forbidden if name not in spec.allow)
     return replace(profile, functions=functions, forbidden=forbidden, modules={**profile.modules, **spec.modules})
 
@@ -133,7 +139,7 @@ def renamed(submission: Submission, alias: Mapping[str, str]) -> Submission:
 
 
 def veiled(grade: Grade, hidden: Collection[str]) -> Grade:
-    """Return the grade as students may see it: of hidden functions the verdict and the points alone."""
+    """Return the grade as students may see it: of hidden functions the points, the verdict and whose fault it is."""
     if not hidden:
         return grade
     functions = [_bare(function) if function.name in hidden else function for function in grade.functions]
@@ -142,7 +148,8 @@ def veiled(grade: Grade, hidden: Collection[str]) -> Grade:
 
 def _bare(function: FunctionResult) -> FunctionResult:
     score, most = function.score, function.max_score
-    return FunctionResult(function.name, function.group, function.status, score, most, seconds=function.seconds)
+    known = {"isolated": function.isolated, "blocked_by": function.blocked_by, "seconds": function.seconds}
+    return FunctionResult(function.name, function.group, function.status, score, most, **known)
 
 
 def _table(top: Table, key: str) -> Table:

@@ -107,6 +107,9 @@ def _read_folder(folder: Path) -> Files:
             skipped.append(f"{name}: a link or no file")
             continue
         _keep(members, str(name), _bytes(path, SUFFIXES[name.suffix.lower()]), folder)
+    zips = [path for path in folder.glob("*.[zZ][iI][pP]") if path.is_file() and not path.is_symlink()]
+    if not members and len(zips) == 1:  # as some platforms hand out what was uploaded
+        return _read_zip(zips[0])
     digest = hashlib.sha256()
     for member in sorted(members):
         for part in (member.encode("utf-8", "surrogateescape"), members[member]):

@@ -5,7 +5,6 @@ defines most of what is asked for is the submission; the others can be imported 
 What it is not: a judge, and not the place where code runs; `source` and `modules` are for a sandbox.
 """
 
-import ast
 import keyword
 import os
 import sys
@@ -17,10 +16,10 @@ from typing import Any
 from minrnn.grading.loading import archive, notebook
 from minrnn.grading.loading.archive import Unreadable
 from minrnn.grading.loading.decode import code_lines, decode
-from minrnn.grading.loading.extract import STARS, Extract, extract
 from minrnn.grading.loading.functions import FunctionInfo
-from minrnn.grading.loading.imports import SHIMS, is_forbidden, is_here, sibling
-from minrnn.grading.loading.repair import Mended, mend
+from minrnn.grading.loading.imports import is_forbidden
+from minrnn.grading.loading.repair import mend
+from minrnn.grading.loading.shelf import Shelf, SourceFile
 from minrnn.grading.outcome.result import Note, Raised
 
 __all__ = ["FunctionInfo", "Submission", "Unreadable", "load"]
@@ -85,26 +84,6 @@ class Submission:
         return self.place(line) if line else None
 
 
-@dataclass
-class _File:
-    """One file of the submission, parsed."""
-
-    path: PurePosixPath
-    mended: Mended
-    notes: list[Note]
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    cells: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def dotted(self) -> str:
-        return ".".join(self.path.with_suffix("").parts)
-
-    @property
-    def names(self) -> list[str]:
-        """What it defines at its top level."""
-        return [node.name for node in self.mended.tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-
-
 def load(
     path: str | os.PathLike[str], *, wanted: Collection[str] = (), allow: Collection[str] = (), whole: bool = False
 ) -> Submission:
@@ -123,9 +102,7 @@ def load(
     name = Path(path).absolute().name
     notes = [Note("file-skipped", f"Left out: {what}.") for what in files.skipped]
     try:
-        parsed = [_parsed(PurePosixPath(member), content) for member, content in sorted(files.members.items())]
-        if not parsed:
-            raise Unreadable(f"{name} has no .py or .ipynb file: hand in the file with the functions")
+        parsed = _all_parsed(name, files, notes)
         main = max(parsed, key=lambda file: _rank(file, set(wanted)))
         submission = _assembled(name, files, main, parsed, notes, set(wanted), allow)
         return replace(submission, source=main.mended.text) if whole else submission
@@ -133,31 +110,46 @@ def load(
         raise Unreadable(f"{name} is nested too deeply to be read: write it in simpler statements") from error
 
 
-def _rank(file: _File, wanted: set[str]) -> tuple[int, int, int, int]:
+def _all_parsed(name: str, files: archive.Files, notes: list[Note]) -> list[SourceFile]:
+    """The files that can be read; what cannot is noted, unless nothing else is there."""
+    parsed: list[SourceFile] = []
+    fault: Unreadable | None = None
+    for member, content in sorted(files.members.items()):
+        try:
+            parsed.append(_parsed(PurePosixPath(member), content))
+        except Unreadable as error:
+            fault = fault or error
+            notes.append(Note("file-skipped", f"Left out: {error}."))
+    if not parsed:
+        raise fault or Unreadable(f"{name} has no .py or .ipynb file: hand in the file with the functions")
+    return parsed
+
+
+def _rank(file: SourceFile, wanted: set[str]) -> tuple[int, int, int, int]:
     """The more of the wanted names, or of any, the better; then the shorter path, a notebook last."""
     names = set(file.names)
     depth = len(file.path.parts)
     return len(names & wanted) if wanted else len(names), len(names), -depth, file.path.suffix.lower() == ".py"
 
 
-def _parsed(path: PurePosixPath, content: bytes) -> _File:
+def _parsed(path: PurePosixPath, content: bytes) -> SourceFile:
     text, notes = decode(content, path.name)
     if path.suffix.lower() == ".ipynb":
         book = notebook.read(text, path.name)
-        return _File(path, book.mended, notes, book.skipped, book.starts)
-    return _File(path, mend(code_lines(text, path.name)), notes)
+        return SourceFile(path, book.mended, notes, book.skipped, book.starts)
+    return SourceFile(path, mend(code_lines(text, path.name)), notes)
 
 
 def _assembled(
     name: str,
     files: archive.Files,
-    main: _File,
-    parsed: Sequence[_File],
+    main: SourceFile,
+    parsed: Sequence[SourceFile],
     notes: list[Note],
     wanted: set[str],
     allow: Collection[str],
 ) -> Submission:
-    shelf = _Shelf(parsed, allow)
+    shelf = Shelf(parsed, allow)
     work = shelf.extract(main)
     submission = Submission(
         name,
@@ -180,7 +172,12 @@ def _assembled(
         submission.notes.append(Note("syntax-error", f"Not valid Python, {where}: {error.text}."))
     for file in parsed:
         if file is not main:
-            shelf.add(file, submission, wanted)
+            _add(shelf, file, submission, wanted)
+            twice = sorted(wanted & set(file.names) & set(main.names))
+            if twice:
+                names = ", ".join(twice[:3]) + (f" and {len(twice) - 3} more" if len(twice) > 3 else "")
+                text = f"{file.path} has {names} too; what was graded is {main.path}."
+                submission.notes.append(Note("defined-twice", text))
     submission.imports = list(dict.fromkeys(submission.imports))
     submission.forbidden = [module for module in submission.imports if is_forbidden(module)]
     for known in {*submission.functions, *submission.classes}:
@@ -188,93 +185,31 @@ def _assembled(
     return submission
 
 
-class _Shelf:
-    """The Python files of a submission as modules: `modules` has those that were asked for, under the asked name."""
-
-    def __init__(self, files: Sequence[_File], allow: Collection[str]) -> None:
-        self.files = {file.dotted: file for file in sorted(files, key=lambda file: file.path.suffix.lower() == ".py")}
-        self.paths = {dotted: dotted for dotted in self.files}
-        self.allow = allow
-        self.modules: dict[str, str] = {}
-        self.taken: dict[str, Extract] = {}
-
-    def extract(self, file: _File) -> Extract:
-        """The definitions of a file; what it imports from its siblings is put into `modules`."""
-        others = {dotted: path for dotted, path in self.paths.items() if self.files[dotted] is not file}
-        return extract(file.mended.text, file.mended.tree, lambda node: self._resolve(node, others), self._stars)
-
-    def module(self, name: str, dotted: str) -> Extract:
-        """A sibling's definitions, as a module of that name."""
-        if name not in self.modules:
-            self.modules[name] = ""  # siblings may import each other
-            self.taken[name] = self.extract(self.files[dotted])
-            self.modules[name] = self.taken[name].source
-        return self.taken.get(name, Extract(""))
-
-    def _stars(self, module: str) -> set[str] | None:
-        if module in self.modules:
-            work = self.taken.get(module, Extract(""))
-            return {*work.functions, *work.classes}
-        return STARS.get(module)
-
-    def _resolve(
-        self, node: ast.Import | ast.ImportFrom, others: dict[str, str]
-    ) -> tuple[list[ast.Import | ast.ImportFrom], list[Note]]:
-        kept: list[ast.Import | ast.ImportFrom] = []
-        notes = []
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if self._found(alias.name, others):
-                    kept.append(ast.Import([alias]))
-                else:
-                    notes.append(_missing(alias.name))
-            return kept, notes
-        module = node.module or ""
-        if module == "scipy" and {alias.name for alias in node.names} == {"special"}:
-            return [ast.Import([ast.alias("scipy.special", alias.asname or "special")]) for alias in node.names], []
-        if module and self._found(module, others, relative=node.level > 0):
-            return [ast.ImportFrom(module, node.names, 0)], []
-        for alias in node.names:
-            inner = f"{module}.{alias.name}" if module else alias.name
-            if sibling(inner, others) is not None:
-                self.module(inner, sibling(inner, others) or "")
-                kept.append(ast.Import([ast.alias(inner, alias.asname or alias.name)]))
-        return kept, [] if kept else [_missing("." * node.level + module)]
-
-    def _found(self, module: str, others: dict[str, str], relative: bool = False) -> bool:
-        beside = sibling(module, others)
-        if beside is not None:
-            self.module(module, beside)
-            return True
-        if module in SHIMS:
-            self.modules[module] = SHIMS[module]
-        return not relative and is_here(module, self.allow)
-
-    def add(self, file: _File, submission: Submission, wanted: set[str]) -> None:
-        """Make the definitions of another file, if asked for and not in the submission yet, part of it by an import."""
-        names = [name for name in file.names if not wanted or name in wanted]
-        here = {*submission.functions, *submission.classes}
-        new = list(dict.fromkeys(name for name in names if name not in here))
-        if self.files[file.dotted] is not file:
-            return
-        submission.broken |= {name: why for name, why in file.mended.broken.items() if name in wanted - here}
-        if not new:
-            return
-        module = file.dotted if _importable(file.dotted) else f"_file_{len(self.modules)}"
-        work = self.module(module, file.dotted)
-        new = [name for name in new if name in work.functions or name in work.classes]
-        submission.functions |= {name: _elsewhere(work.functions[name]) for name in new if name in work.functions}
-        submission.classes |= {
-            name: {method: _elsewhere(info) for method, info in work.classes[name].items()}
-            for name in new
-            if name in work.classes
-        }
-        submission.repairs += file.mended.repairs
-        submission.imports += work.imports
-        submission.dropped = work.dropped | submission.dropped
-        if new:
-            imported = f"    from {module} import {', '.join(new)}\n"
-            submission.source += f"\ntry:\n{imported}except Exception:\n    pass\n"
+def _add(shelf: Shelf, file: SourceFile, submission: Submission, wanted: set[str]) -> None:
+    """Make the definitions of another file, if asked for and not in the submission yet, part of it by an import."""
+    names = [name for name in file.names if not wanted or name in wanted]
+    here = {*submission.functions, *submission.classes}
+    new = list(dict.fromkeys(name for name in names if name not in here))
+    if shelf.files[file.dotted] is not file:
+        return
+    submission.broken |= {name: why for name, why in file.mended.broken.items() if name in wanted - here}
+    if not new:
+        return
+    module = file.dotted if _importable(file.dotted) else f"_file_{len(shelf.modules)}"
+    work = shelf.module(module, file.dotted)
+    new = [name for name in new if name in work.functions or name in work.classes]
+    submission.functions |= {name: _elsewhere(work.functions[name]) for name in new if name in work.functions}
+    submission.classes |= {
+        name: {method: _elsewhere(info) for method, info in work.classes[name].items()}
+        for name in new
+        if name in work.classes
+    }
+    submission.repairs += file.mended.repairs
+    submission.imports += work.imports
+    submission.dropped = work.dropped | submission.dropped
+    if new:
+        imported = f"    from {module} import {', '.join(new)}\n"
+        submission.source += f"\ntry:\n{imported}except Exception:\n    pass\n"
 
 
 def _elsewhere(info: FunctionInfo) -> FunctionInfo:
@@ -287,9 +222,3 @@ def _importable(module: str) -> bool:
     parts = module.split(".")
     plain = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
     return plain and parts[0] not in sys.stdlib_module_names | {"numpy"}
-
-
-def _missing(module: str) -> Note:
-    if is_forbidden(module):
-        return Note("forbidden-import", f"{module} has ready-made gradients; its import was left out.")
-    return Note("missing-module", f"{module} is not here; its import was left out.")

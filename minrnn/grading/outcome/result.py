@@ -172,10 +172,10 @@ class FunctionResult:
 
     @property
     def full(self) -> bool:
-        """True where nothing is lost: all points; where there are none, a right verdict or no such function."""
+        """True where nothing is lost: all points; where there are none, right values or no such function."""
         if self.max_score > 0:
             return self.score >= self.max_score
-        return self.status in ("correct", "wrong-shape", "not-found")
+        return self.status == "not-found" or self._share(DEFAULT_POLICIES) == 1.0
 
 
 def installed_version() -> str:
