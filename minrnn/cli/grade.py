@@ -11,6 +11,7 @@ sandbox that was required and is missing.
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from minrnn.grading.outcome.result import Grade, write_atomic
 from minrnn.grading.report import FORMATS
 from minrnn.grading.sandbox import LAYERS, SandboxError, probe
 
+LEAST_MEMORY = 256  # MiB of address space, below which NumPy may not be imported
 ALONE = ("list_codes", "explain", "sandbox_report", "make_gradescope")  # options that need no submission
 
 
@@ -52,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--exit-zero", action="store_true", help="exit code 0 whatever the marks are")
     grade_class.add_arguments(parser)
     sandbox = parser.add_argument_group("where submissions run")
-    sandbox.add_argument("--timeout", type=float, metavar="S", help="seconds for a group of functions (default: 10)")
+    sandbox.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="CPU seconds for a group of functions, and 6 S by the clock (default: 10)",
+    )
     sandbox.add_argument("--memory", type=int, metavar="MIB", help="address space of a child (default: 1024)")
     sandbox.add_argument("--sandbox", choices=("auto", "builtin", "none"), default="auto", help="(default: auto)")
     sandbox.add_argument("--require-sandbox", metavar="LAYERS", help=f"refuse without them: all or {','.join(LAYERS)}")
@@ -106,9 +113,15 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--gradcheck adds a table to a text for people: leave out --format {args.format}")
     if args.seed is not None and args.seed < 0:
         raise ConfigError(f"--seed {args.seed} must be at least 0")
-    for name, value in (("--timeout", args.timeout), ("--memory", args.memory)):
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"{name} {value} must be more than 0")
+    for name, value, least in (("--timeout", args.timeout, 1), ("--memory", args.memory, LEAST_MEMORY)):
+        if value is not None and not least <= value < math.inf:
+            raise ConfigError(f"{name} {value} must be at least {least}")
+    alone = not grade_class.wanted(args)
+    for name, place in (("--out", args.out if alone else None), ("--csv", args.csv)):
+        if place is not None and not os.access(Path(place).absolute().parent, os.W_OK):
+            raise ConfigError(f"{name} {place} cannot be written: its folder is not there, or read-only")
+    if args.format == "otter" and args.out is None and alone:
+        raise ConfigError("--format otter is a zip: add -o FILE.zip")
 
 
 def _explain(code: str) -> int:
@@ -122,7 +135,7 @@ def _explain(code: str) -> int:
 def _assignment(args: argparse.Namespace) -> Assignment:
     limits: dict[str, Any] = {}
     if args.timeout is not None:
-        limits |= {"wall_s": args.timeout, "cpu_s": math.ceil(args.timeout)}
+        limits |= {"cpu_s": math.ceil(args.timeout), "wall_s": 6 * args.timeout}
     if args.memory is not None:
         limits["memory_mib"] = args.memory
     return make(

@@ -106,7 +106,7 @@ def test_native_result_says_how_it_came_about(grade):
         grade("wrong.py", "--format", "native", "--seed", "5", "--timeout", "7.5", "--memory", "800").out
     )
     assert document["schema"] == "minrnn.grade/1" and document["run"]["seeds"] == [5, 6, 7]
-    assert document["sandbox"]["limits"] == {"wall_s": 7.5, "cpu_s": 8, "memory_mib": 800, "output_kib": 64}
+    assert document["sandbox"]["limits"] == {"wall_s": 45, "cpu_s": 8, "memory_mib": 800, "output_kib": 64}
     assert document["course"]["profile"] == "tiny" and document["course"]["profile_source"] == "given"
     assert document["course"]["spec_sha256"] is None and document["run"]["hint_level"] == 2
 
@@ -282,12 +282,12 @@ def test_options_reach_the_assignment(told, call, place):
         "--sandbox",
         "none",
         "--memory",
-        "99",
+        "990",
     )
     (assignment,) = asked
     assert assignment.policies == {"shape": "strict", "mutation": "graded"} and assignment.sandbox == "none"
     limits = assignment.limits
-    assert (limits.wall_s, limits.cpu_s, limits.memory_mib) == (3, 4, 99)
+    assert (limits.wall_s, limits.cpu_s, limits.memory_mib) == (3, 4, 990)
 
 
 # Without a submission.
@@ -363,6 +363,13 @@ def test_required_layers_that_are_there_let_pass(told, call):
         (2, "--practice is for one submission", ["class", "--class", "--practice"]),
         (2, "--min-score is for one submission", ["class", "--class", "--min-score", "0"]),
         (2, "write --csv FILE", ["class", "--class", "--format", "csv"]),
+        (2, "--csv none/x.csv cannot be written", ["class", "--csv", "none/x.csv"]),
+        (2, "--out none/x.txt cannot be written", ["right.py", "-o", "none/x.txt"]),
+        (2, "--format otter is a zip: add -o", ["right.py", "--format", "otter"]),
+        (2, "--memory 10 must be at least 256", ["right.py", "--memory", "10"]),
+        (2, "--timeout 0.5 must be at least 1", ["right.py", "--timeout", "0.5"]),
+        (2, "--out empty is a file", [".", "--class", "--out", "empty"]),
+        (2, "leaves nothing to grade: a has 3", ["three", "--roster", "roster.csv"]),
         (2, "the roster none cannot be read", ["class", "--roster", "none"]),
     ],
 )
@@ -371,6 +378,10 @@ def test_mistakes(refused, place, code, words, argv):
     (place / "binary.py").write_bytes(b"\0\1")
     (place / "other.py").write_text("def f():\n    return 1\n")
     (place / "class").mkdir()
+    (place / "three").mkdir()
+    for name in ("a1.py", "a2.py", "a3.py"):
+        (place / "three" / name).touch()
+    (place / "roster.csv").write_text("id\na\n")
     refused(code, words, "grade", *argv)
 
 

@@ -39,7 +39,7 @@ def array_frame(dtype="f8", shape=(1,), payload=bytes(8)):
 
 TREES = {
     "nothing": None,
-    "numbers": [True, False, 0, -3, 2**70, 0.1, 1e-320, -0.0],
+    "numbers": [True, False, 0, -3, 2**63 - 1, -(2**63), 0.1, 1e-320, -0.0],
     "text": ["", "ä\n\x00", "a" * 5000],
     "containers of each kind": ([1, (2,)], {"a": [], "b": {}, "c": ()}),
     "a handle": [Handle("p1"), {"cache": Handle("@3")}],
@@ -102,7 +102,9 @@ UNSENDABLE = {
     "a subclass of list": type("L", (list,), {})(),
     "65 arrays": [np.zeros(1)] * 65,
     "more than 8 MiB": np.zeros((1 << 20) + 1),
+    "an integer of 65 bits": [1 << 63],
     "an integer of 5000 digits": 10**5000,
+    "an empty array of an impossible size": np.zeros((0, 1 << 16, 1 << 16)),
     "a deep tree": __import__("functools").reduce(lambda tree, _: [tree], range(40), 0),
 }
 
@@ -130,9 +132,11 @@ FORGED = {
     "no tree": forged({"arrays": []}),
     "no arrays": forged({"tree": None}),
     "arrays that are no list": forged({"tree": None, "arrays": {"0": 1}}),
+    "an integer of 65 bits": forged({"tree": -(1 << 63) - 1, "arrays": []}),
     "an integer of 5000 digits": forged(b'{"tree": ' + b"9" * 5000 + b', "arrays": []}'),
     "a very deep header": forged(b'{"arrays": [], "tree": ' + DEEP + b"}"),
     "a deep tree": forged(b'{"arrays": [], "tree": ' + b"[" * 30 + b"]" * 30 + b"}"),
+    "a deep tree of an unknown kind": forged(b'{"arrays": [], "tree": ' + b'{"x":' * 700 + b"1" + b"}" * 701),
     "an unknown tag": forged({"tree": {"x": 1}, "arrays": []}),
     "two tags": forged({"tree": {"t": [], "d": {}}, "arrays": []}),
     "an array that is not there": forged({"tree": {"a": 0}, "arrays": []}),
@@ -154,6 +158,7 @@ FORGED = {
     "five dimensions": array_frame(shape=(1,) * 5),
     "a size beyond any memory": array_frame(shape=(2**62, 4)),
     "a huge size beside a zero": array_frame(shape=(0, 2**62), payload=b""),
+    "sizes beside a zero that are huge together": array_frame(shape=(0, 2**26, 2**26, 2**26), payload=b""),
     "an array beyond the payload": array_frame(shape=(2,)),
     "bytes left over": array_frame(payload=bytes(9)),
     "a boolean that is 2": array_frame("b1", payload=b"\2"),
@@ -206,3 +211,39 @@ def test_random_damage_gives_a_frame_or_malformed_and_nothing_else():
         except (Malformed, EOFError):
             refused += 1
     assert refused > 500
+
+
+def test_random_headers_give_a_frame_or_malformed_and_nothing_else():
+    """Documents out of the words of the protocol, which come nearer to a frame than damage does."""
+    rng = np.random.default_rng(5)
+    atoms = [None, True, 0, 1, -1, 1.5, 2**26, 2**62, 2**64, "", "f8", "f4", "b1", "O", "ä", "@1", math.nan, math.inf]
+    keys = ["a", "t", "d", "h", "dtype", "shape", "tree", "arrays"]
+
+    def pick(items):
+        return items[rng.integers(len(items))]
+
+    def document(depth):
+        kind = rng.integers(5) if depth else 0
+        if kind < 2:
+            return pick(atoms)
+        if kind == 2:
+            return [document(depth - 1) for _ in range(rng.integers(4))]
+        return {pick(keys): document(depth - 1) for _ in range(rng.integers(1, 3))}
+
+    def spec():
+        shape = [pick([0, 1, 2, 2**26]) for _ in range(rng.integers(5))]
+        return {"dtype": pick(["f8", "i4", "b1"]), "shape": pick([shape, shape, document(2)])}
+
+    read = 0
+    for _ in range(3000):
+        specs = pick([[spec() for _ in range(rng.integers(3))], document(3)])
+        header = {
+            "tree": pick([document(4), {"t": [{"a": 0}]}, {"a": 0}, {"t": [{"a": 0}, {"a": 1}]}]),
+            "arrays": specs,
+        }
+        try:
+            protocol.read(reader(forged(header, bytes(int(pick([0, 8, 16, 4]))))))
+            read += 1
+        except (Malformed, EOFError):
+            pass
+    assert read > 20

@@ -3,11 +3,14 @@
 Hostile submissions are in test_attacks.py, forged frames in test_protocol.py.
 """
 
+import math
 import os
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +18,10 @@ import numpy as np
 import pytest
 
 from minrnn.grading.sandbox import LAYERS, Child, Handle, Limits, Malformed, SandboxError, jail, probe
+from minrnn.grading.sandbox import child as parent
+from minrnn.grading.sandbox import clocks as clocks_module
+from minrnn.grading.sandbox import process as process_module
+from minrnn.grading.sandbox.clocks import BUSY_S, Clocks
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="a layer of Linux")
 
@@ -72,7 +79,7 @@ def draw(n):
 @pytest.fixture(scope="module")
 def process():
     """One process for the tests that leave it alive."""
-    with Child(Limits(wall_s=60)) as child:
+    with Child(Limits(cpu_s=60, wall_s=300)) as child:
         yield child
 
 
@@ -441,12 +448,165 @@ def test_the_time_limit_holds_for_all_calls_together():
     assert statuses == ["ok", "ok", "ok", "timeout", "timeout"]
 
 
-@pytest.mark.parametrize("first", ["", "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\n"])
-def test_the_cpu_limit_ends_a_loop_before_the_wall_clock(first):
-    with Child(Limits(wall_s=30, cpu_s=1)) as child:
+LOOP = "while True: pass"
+DEAF_LOOP = "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
+
+
+@pytest.mark.parametrize("source", [LOOP, DEAF_LOOP])
+def test_the_kernels_cpu_limit_ends_a_loop_and_is_called_a_time_limit(source, monkeypatch):
+    """Without the parent's own look at the CPU time: by SIGXCPU, or by the SIGKILL that follows."""
+    monkeypatch.setattr(Clocks, "late", lambda self, silent: time.monotonic() > self.deadline)
+    with Child(Limits(cpu_s=1, wall_s=100)) as child:
+        if child.layers["rlimits"] != "on":
+            pytest.skip(f"not available here: {child.notes}")
         began = time.monotonic()
-        assert child.load(first + "while True: pass").status == "timeout"
-        assert time.monotonic() - began < 15
+        assert child.load(source).status == "timeout"
+        assert time.monotonic() - began < 60
+        assert child.load("a = 1").status == "timeout"
+
+
+@linux
+@pytest.mark.parametrize(
+    "source", [LOOP, "import threading\nthreading.Thread(target=lambda: exec('while 1: 0')).start()"]
+)
+def test_the_parent_ends_a_loop_where_the_kernel_has_no_limit(source):
+    with Child(Limits(cpu_s=1, wall_s=100), sandbox="none") as child:
+        began = time.monotonic()
+        child.load(source)
+        assert child.load("import time\ntime.sleep(1000)").status == "timeout"
+        assert time.monotonic() - began < 60
+
+
+@linux
+@pytest.mark.parametrize(
+    "nap", ["time.sleep(1000)", "while True: time.sleep(0.05)", "threading.Event().wait()", "os.read(os.pipe()[0], 1)"]
+)
+def test_a_sleeper_is_ended_long_before_the_wall_clock(nap):
+    with Child(Limits(cpu_s=1, wall_s=100)) as child:
+        define(child, f"import os, threading, time\ndef f():\n    {nap}")
+        began = time.monotonic()
+        assert child.call("f").status == "timeout"
+        assert time.monotonic() - began < 30
+
+
+def test_the_time_between_requests_is_nobodys_sleep():
+    """Neither that of the grader, nor that in which a replaced function computes in the grader."""
+    with Child(Limits(cpu_s=1)) as child:
+        define(child, "def f():\n    return step(1)")
+        child.replace("step", lambda args, kwargs: time.sleep(1.3) or 2)
+        time.sleep(1.3)
+        assert child.call("f").value == 2
+
+
+def test_a_right_answer_on_a_busy_machine_is_not_late():
+    """The machine gives the child a quarter of its time: it computes less than it may, and takes longer than that."""
+    limits = Limits(cpu_s=2, wall_s=100)
+    with Child(limits) as child:
+        define(
+            child,
+            "import time\ndef f(seconds):\n    end = time.process_time() + seconds\n"
+            "    while time.process_time() < end: pass\n    return 'right'",
+        )
+        pid, done = child._process._popen.pid, threading.Event()
+
+        def hinder():
+            while not done.is_set():
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(0.9)
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.3)
+
+        others = threading.Thread(target=hinder)
+        others.start()
+        try:
+            reply = child.call("f", (0.8,))
+        finally:
+            done.set()
+            others.join()
+        assert (reply.status, reply.value) == ("ok", "right")
+        assert reply.seconds > limits.cpu_s
+
+
+class Time:
+    """A clock and the CPU time of a process, set by hand."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.used = 1000.0, 5.0
+        monkeypatch.setattr(clocks_module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(clocks_module, "cpu_seconds", lambda pid: self.used)
+
+
+@pytest.fixture
+def by_hand(monkeypatch):
+    with monkeypatch.context() as patch:
+        yield Time(patch)
+
+
+def started(cpu_s=10, wall_s=60):
+    clocks = Clocks(1)
+    clocks.allow(cpu_s)
+    clocks.deadline = clocks_module.time.monotonic() + wall_s
+    clocks.wake()
+    return clocks
+
+
+def seconds_until_late(by_hand, clocks, computes, silent=True):
+    """Seconds by the clock after which the process is late that computes so much in each of them."""
+    for second in range(1, 1000):
+        by_hand.now += 1
+        by_hand.used += computes
+        if clocks.late(silent):
+            return second
+    return None
+
+
+@pytest.mark.parametrize(
+    ("computes", "silent", "late"),
+    [(1.0, True, 11), (0.25, True, 41), (0.02, True, 61), (0.0, True, 11), (0.0005, True, 11), (0.0, False, 61)],
+    ids=["a loop", "a loop on a busy machine", "on a very busy one", "asleep", "naps", "waits to be heard"],
+)
+def test_the_clocks(by_hand, computes, silent, late):
+    assert seconds_until_late(by_hand, started(), computes, silent) == late
+
+
+def test_only_the_wall_clock_counts_where_cpu_times_are_unknown(by_hand):
+    by_hand.used = math.nan
+    assert seconds_until_late(by_hand, started(), 0.0) == 61
+
+
+def test_starting_is_no_sleep_and_costs_no_cpu_time(by_hand):
+    clocks = Clocks(1)
+    assert seconds_until_late(by_hand, clocks, 0.0) == clocks_module.START_S + 1
+    clocks.allow(10)
+    by_hand.used += 9.9
+    clocks.deadline = by_hand.now + 60
+    assert not clocks.late(silent=True)
+
+
+def test_every_request_wakes(by_hand):
+    clocks = started()
+    for _ in range(5):
+        assert seconds_until_late(by_hand, clocks, 0.0) == 11
+        clocks.deadline = by_hand.now + 60
+        clocks.wake()
+
+
+@linux
+def test_the_cpu_time_of_another_process_is_read_as_it_reads_it_itself():
+    with Child(sandbox="none") as child:
+        define(child, "import time\ndef f():\n    sum(range(10**6))\n    return time.process_time()")
+        itself = child.call("f").value
+        assert itself <= clocks_module.cpu_seconds(child._process._popen.pid) < itself + 0.5
+    assert math.isnan(clocks_module.cpu_seconds(child._process._popen.pid))
+    assert BUSY_S < 0.1
+
+
+def test_a_child_that_is_killed_by_another_is_not_called_late():
+    """As the kernel does that is short of memory."""
+    with Child() as child:
+        define(child, "def f():\n    tell()\n    while True: pass")
+        child.replace("tell", lambda args, kwargs: os.kill(child._process._popen.pid, signal.SIGKILL))
+        assert child.call("f").status == "killed"
 
 
 def test_the_memory_limit_is_reported_and_the_child_goes_on(child):
@@ -461,7 +621,7 @@ def test_a_closed_child_answers_no_answer_and_is_gone():
         pid, folder = child.call("pid").value
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    assert not Path(folder).exists()
+    assert folder == "/"
     assert child.call("pid").status == "no-answer"
     child.close()
 
@@ -504,6 +664,7 @@ def test_a_child_dies_with_its_grader(tmp_path):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
+            assert list(tmp_path.iterdir()) == []
             return
         time.sleep(0.05)
     raise AssertionError("the child still runs")
@@ -542,7 +703,7 @@ def test_the_report_is_the_object_of_the_schema():
     assert list(report["layers"]) == ["process", "rlimits", "namespaces", "landlock", "seccomp", "uid_drop"]
     assert set(report["layers"].values()) <= {"on", "off", "unavailable"}
     assert report["layers"]["process"] == "on"
-    assert report["limits"] == {"wall_s": 10, "cpu_s": 10, "memory_mib": 1024, "output_kib": 64}
+    assert report["limits"] == {"cpu_s": 10, "wall_s": 60, "memory_mib": 1024, "output_kib": 64}
     refused = [layer for layer, state in report["layers"].items() if state == "unavailable"]
     assert sorted(note.split(":")[0] for note in report["notes"]) == sorted(refused)
 
@@ -554,6 +715,70 @@ def test_a_layer_that_is_switched_off_is_reported_off_and_the_rest_holds(layer, 
         assert child.layers == everything | {layer: "off"}
         assert child.load(SOURCE).ok
         assert child.call("step", arrays, keep=(1,)).ok
+
+
+STEPS = {
+    "rlimits": "set_limits",
+    "namespaces": "enter_namespaces",
+    "landlock": "restrict_files",
+    "seccomp": "filter_calls",
+}
+
+
+def refuse(monkeypatch, *layers):
+    """A machine that refuses these layers: the step of the jail fails as the kernel would make it fail."""
+    refusals = "".join(
+        f"\ndef {STEPS[layer]}(*given):\n    raise Unavailable(1, 'refused here')\n"
+        for layer in layers
+        if layer in STEPS
+    )
+    sources = process_module._sources()
+    monkeypatch.setattr(process_module, "_sources", lambda: sources | {"jail": sources["jail"] + refusals})
+    if "uid_drop" in layers:
+        monkeypatch.setattr(parent, "why_user_stays", lambda: "other users cannot read /root")
+
+
+@pytest.mark.parametrize("layer", ["rlimits", "namespaces", "landlock", "seccomp", "uid_drop"])
+def test_a_layer_that_the_machine_refuses_is_reported_unavailable_and_the_rest_holds(layer, arrays, monkeypatch):
+    everything = probe()["layers"]
+    refuse(monkeypatch, layer)
+    with Child() as child:
+        report = child.report()
+        assert report["layers"] == everything | {layer: "unavailable"}
+        assert len([note for note in report["notes"] if note.startswith(f"{layer}: ")]) == 1
+        assert (report["landlock_abi"] is None) == (report["layers"]["landlock"] != "on")
+        assert child.load(SOURCE).ok
+        assert child.call("step", arrays, keep=(1,)).ok
+
+
+def test_a_machine_that_refuses_everything_still_runs_submissions_and_says_so(arrays, monkeypatch):
+    refuse(monkeypatch, *STEPS, "uid_drop")
+    with Child() as child:
+        report = child.report()
+        assert report["mode"] == "none"
+        assert report["layers"] == {"process": "on"} | dict.fromkeys([*STEPS, "uid_drop"], "unavailable")
+        assert len(report["notes"]) == 5
+        assert child.load(SOURCE).ok
+        assert child.call("step", arrays, keep=(1,)).ok
+
+
+@linux
+def test_where_namespaces_are_refused_privileges_are_given_up_all_the_same():
+    source = process_module._sources()["jail"]
+    assert "capset" in source
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "class Libc:\n"
+        "    def __getattr__(self, name): return getattr(real, name)\n"
+        "    def unshare(self, flags): return -1\n"
+        f"exec({source!r})\n"
+        "real = _libc(); _libc = Libc\n"
+        "try: enter_namespaces()\n"
+        "except Unavailable: pass\n"
+        "print(Path('/proc/self/status').read_text().split('CapEff:')[1].split()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout, 16) == 0
 
 
 def test_no_sandbox_is_said_to_be_none():
@@ -570,23 +795,46 @@ def test_an_unknown_sandbox_is_refused(sandbox):
 
 @linux
 def test_only_the_wanted_layers_are_applied_by_the_kernel():
-    def states(sandbox):
+    """Beside what holds for the grader itself: a container may have put it under a filter already."""
+
+    def states(pid):
+        status = Path(f"/proc/{pid}/status").read_text()
+        found = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
+        return found, os.readlink(f"/proc/{pid}/ns/net")
+
+    def of_child(sandbox):
         with Child(sandbox=sandbox) as child:
-            pid = child._process._popen.pid
-            status = Path(f"/proc/{pid}/status").read_text()
-            return {line.split(":")[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}, (
-                os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
-            )
+            return states(child._process._popen.pid)
 
     layers = probe()["layers"]
-    jailed, own_network = states("auto")
-    assert (jailed["Seccomp"] == "2") == (layers["seccomp"] == "on")
-    assert jailed["NoNewPrivs"] == "1"
-    assert own_network == (layers["namespaces"] == "on")
-    if own_network:
-        assert int(jailed["CapEff"], 16) == 0
-    free, own_network = states("none")
-    assert (free["Seccomp"], free["NoNewPrivs"], own_network) == ("0", "0", False)
+    own, own_network = states("self")
+    jailed, its_network = of_child([layer for layer in LAYERS if layer != "uid_drop"])
+    if "Seccomp_filters" in own:  # since Linux 5.9
+        assert int(jailed["Seccomp_filters"]) - int(own["Seccomp_filters"]) == (layers["seccomp"] == "on")
+    if "on" in (layers["seccomp"], layers["landlock"]):
+        assert jailed["NoNewPrivs"] == "1"
+    assert (its_network != own_network) == (layers["namespaces"] == "on")
+    assert int(jailed["CapEff"], 16) == 0
+    free, its_network = of_child("none")
+    assert its_network == own_network
+    assert [free.get(key) for key in ("Seccomp", "Seccomp_filters", "NoNewPrivs")] == [
+        own.get(key) for key in ("Seccomp", "Seccomp_filters", "NoNewPrivs")
+    ]
+
+
+def test_root_that_a_container_keeps_from_changing_users_stays_root(monkeypatch):
+    def denied(*given, user, **others):
+        assert user == process_module.NOBODY
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(process_module.os, "geteuid", lambda: 0)
+    for place, name in ((sys, "executable"), (np, "__file__")):
+        monkeypatch.setattr(place, name, "/bin/sh")  # everybody can read it
+    monkeypatch.setattr(process_module.sysconfig, "get_path", lambda name: "/bin")
+    monkeypatch.setattr(process_module.subprocess, "run", denied)
+    assert "Operation not permitted" in process_module.why_user_stays.__wrapped__()
+    monkeypatch.setattr(process_module.subprocess, "run", lambda *given, **others: None)
+    assert process_module.why_user_stays.__wrapped__() is None
 
 
 @linux
@@ -608,10 +856,10 @@ def test_a_folder_that_holds_installed_packages_is_readable_without_them(tmp_pat
     assert list(jail._without_packages(str(tmp_path / "encodings"))) == [(str(tmp_path / "encodings"), read | listing)]
 
 
-def judged(machine, arch, number, flags=0):
+def judged(machine, arch, number, flags=0, second=0):
     """What the filter says of a system call, by a reading of its program with the meaning that the kernel gives it."""
     program = list(struct.iter_unpack("=HBBI", jail.filter_program(machine)))
-    data = struct.pack("=IIQ6Q", number, arch, 0, flags, 0, 0, 0, 0, 0)
+    data = struct.pack("=IIQ6Q", number, arch, 0, flags, second, 0, 0, 0, 0)
     place = accumulator = 0
     while True:
         code, yes, no, k = program[place]
@@ -640,6 +888,10 @@ CALLS = {
     "kill": (62, 129, "EPERM"),
     "ptrace": (101, 117, "EPERM"),
     "semget": (64, 190, "EPERM"),
+    "move_pages": (279, 239, "EPERM"),
+    "setpriority": (141, 140, "EPERM"),
+    "fcntl": (72, 25, "allow"),
+    "prctl": (157, 167, "allow"),
     "clone3": (435, 435, "ENOSYS"),
 }
 
@@ -654,6 +906,16 @@ def test_the_filter_on_both_architectures(name):
 def test_clone_makes_threads_and_no_processes(arch, clone):
     assert judged(*arch, clone, flags=0x3D0F00) == "allow"  # what pthread_create asks for
     assert judged(*arch, clone, flags=17) == "EPERM"  # SIGCHLD: a fork
+
+
+@pytest.mark.parametrize(("arch", "fcntl", "prctl"), [(X86, 72, 157), (ARM, 25, 167)], ids=["x86-64", "aarch64"])
+def test_only_some_arguments_of_a_call_are_denied(arch, fcntl, prctl):
+    """The owner and the signal of a file (also with rubbish in the upper half), and outliving the grader."""
+    commands = {command: judged(*arch, fcntl, second=command) for command in range(1040)}
+    assert [command for command, verdict in commands.items() if verdict != "allow"] == [8, 10, 15]
+    assert commands[8] == judged(*arch, fcntl, second=8 | 1 << 40) == "EPERM"
+    assert [option for option in range(80) if judged(*arch, prctl, option) != "allow"] == [1]
+    assert judged(*arch, fcntl, flags=8) == judged(*arch, prctl, second=1) == "allow"
 
 
 def test_a_foreign_abi_is_killed():

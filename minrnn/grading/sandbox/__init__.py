@@ -5,6 +5,6 @@ It judges nothing and knows no mathematics.
 
 from minrnn.grading.sandbox.child import LAYERS, Child, Limits, SandboxError, probe
 from minrnn.grading.sandbox.protocol import Handle, Malformed, Tree
-from minrnn.grading.sandbox.reply import Raised, Reply
+from minrnn.grading.sandbox.reply import Reply
 
-__all__ = ["LAYERS", "Child", "Handle", "Limits", "Malformed", "Raised", "Reply", "SandboxError", "Tree", "probe"]
+__all__ = ["LAYERS", "Child", "Handle", "Limits", "Malformed", "Reply", "SandboxError", "Tree", "probe"]

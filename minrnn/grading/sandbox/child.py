@@ -1,7 +1,7 @@
 """A child process in which a submission runs: what the grader sees of it. Inputs go in, arrays come out, nothing else.
 
-The child is never believed: its replies are data to be compared elsewhere, its death is a status, its silence ends at a
-deadline. Nothing that a submission does raises an exception here. No expected value is ever sent.
+The child is never believed: its replies are data to be compared elsewhere, its death is a status, its time is bounded.
+Nothing that a submission does raises an exception here. No expected value is ever sent.
 """
 
 import sys
@@ -17,6 +17,7 @@ from minrnn.grading.sandbox.reply import TEXT_LIMIT, Reply, checked_replies, che
 
 LAYERS = ("process", *jail.LAYERS, "uid_drop")
 BATCH = 128  # calls in one request of call_many
+CALLBACKS = 10_000  # calls of replaced functions in one request
 
 Callback = Callable[[tuple[Tree, ...], dict[str, Tree]], Tree]
 
@@ -27,10 +28,15 @@ class SandboxError(RuntimeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one child may use: seconds for all its answers together, CPU seconds, address space, output per request."""
+    """What one child may use for all its answers together.
 
-    wall_s: float = 10
+    cpu_s: seconds in which it computes, and in which it may do nothing at a stretch. wall_s: seconds by the clock, the
+    last resort; several times cpu_s, for on a busy machine a right submission takes longer than it computes.
+    memory_mib: of address space. output_kib: printed during one request.
+    """
+
     cpu_s: int = 10
+    wall_s: float = 60
     memory_mib: int = 1024
     output_kib: int = 64
 
@@ -38,7 +44,7 @@ class Limits:
 class Child:
     """A fresh process that runs one submission; a context manager that ends it.
 
-    sandbox: "auto" (all layers that the machine has), "none" (a process with a deadline), or the names of the layers
+    sandbox: "auto" (all layers that the machine has), "none" (a process by the clock), or the names of the layers
     wanted, out of `LAYERS`. `layers` says what holds: "on", "off" (not asked for), "unavailable" (asked for, refused).
     It lives in the thread that made it: on Linux the kernel ends it with that thread. Raises SandboxError if no child
     can be started, ValueError for an unknown layer.
@@ -66,6 +72,7 @@ class Child:
             printed = clean(bytes(self._process.output)) or "it printed nothing"
             raise SandboxError(f"no child could be started ({error}): {printed}") from error
         self._process.output.clear()
+        self._process.clocks.allow(self.limits.cpu_s)
         self.landlock_abi: int | None = report["landlock_abi"]
         self.notes += report["notes"]
         dropped = "off" if "uid_drop" not in wanted else "unavailable" if stays else "on"
@@ -123,7 +130,8 @@ class Child:
         Raises Malformed, here as in the other requests, if the arguments themselves cannot be sent.
         """
         header = {"target": target, "keep": list(keep), "seed": seed}
-        return self._ask(Type.CALL, header, {"args": tuple(args), "kwargs": kwargs or {}})
+        given = {"args": tuple(args), "kwargs": kwargs or {}}
+        return self._ask(Type.CALL, header, given, made=target.startswith("new:"))
 
     def call_many(self, target: str, arguments: Sequence[Sequence[Tree]], *, keep: Collection[int] = ()) -> list[Reply]:
         """Calls one function for each of the tuples of arguments, as finite differences do.
@@ -138,7 +146,7 @@ class Child:
 
     def put(self, tree: Tree) -> Reply:
         """Keeps a live copy of the tree in the child; the value is its Handle, to be passed and looked at by `get`."""
-        return self._ask(Type.PUT, {}, tree)
+        return self._ask(Type.PUT, {}, tree, made=True)
 
     def get(self, handle: Handle, attribute: str = "") -> Reply:
         """The value of an attribute ("" is the object itself, dots reach further)."""
@@ -163,7 +171,8 @@ class Child:
 
     # The exchange
 
-    def _ask(self, kind: Type, header: dict[str, Any], tree: Tree = None) -> Reply:
+    def _ask(self, kind: Type, header: dict[str, Any], tree: Tree = None, made: bool = False) -> Reply:
+        """The reply to one request; `made`: what it makes stays in the child, so the value can only be a Handle."""
         data = self._encoded(kind, header, tree)
         if self._dead:
             return Reply(self._dead)
@@ -171,6 +180,8 @@ class Child:
         try:
             frame = self._exchange(data, Type.REPLY)
             reply = checked_reply(frame.header, frame.tree)
+            if made and reply.ok and not isinstance(reply.value, Handle):
+                raise Malformed("an object that was made has no handle")
         except (Gone, Malformed) as error:
             reply = Reply(self._bury(error))
         printed = clean(bytes(self._process.output))
@@ -197,11 +208,13 @@ class Child:
         process = self._process
         process.output.clear()
         began = time.monotonic()
-        process.deadline = began + self._left
+        process.clocks.deadline = began + self._left
         try:
             process.write(data)
             frame = protocol.read(process.take)
-            while frame.type == Type.CALLBACK and frame.id == self._id:
+            for _ in range(CALLBACKS):
+                if frame.type != Type.CALLBACK or frame.id != self._id:
+                    break
                 process.write(self._served(frame))
                 frame = protocol.read(process.take)
             process.collect()

@@ -8,11 +8,13 @@ on the standard library alone.
 """
 
 import ctypes
+import math
 import os
 import platform
 import signal
 import struct
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -49,8 +51,16 @@ utime 132 -1, utimes 235 -1, futimesat 261 -1, utimensat 280 88, setxattr 188 5,
 removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16, truncate 76 45, ftruncate 77 46, creat 85 -1,
 unlink 87 -1, unlinkat 263 35, rename 82 -1, renameat 264 38, renameat2 316 276, mkdir 83 -1, mkdirat 258 34,
 rmdir 84 -1, link 86 -1, linkat 265 37, symlink 88 -1, symlinkat 266 36, mknod 133 -1, mknodat 259 33,
-shmget 29 194, shmat 30 196, msgget 68 186, semget 64 190
+shmget 29 194, shmat 30 196, msgget 68 186, semget 64 190, mq_open 240 180,
+setpriority 141 140, ioprio_set 251 30, sched_setaffinity 203 122, sched_setscheduler 144 119, sched_setparam 142 118,
+sched_setattr 314 274, migrate_pages 256 238, move_pages 279 239
 """
+# Denied for some values of an argument: name, numbers as above, the argument's place, the values. A file that is owned
+# by another process sends it signals, and no kill() is asked for; and nothing is to outlive the grader.
+DENIED_ARGUMENTS = (
+    ("fcntl", 72, 25, 1, (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+    ("prctl", 157, 167, 0, (PR_SET_PDEATHSIG,)),
+)
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
 EPERM, ENOSYS = 1, 38
@@ -92,13 +102,14 @@ def die_with_parent(parent: int) -> None:
 
 
 def set_limits(cpu_s: int, memory_mib: int) -> None:
-    """Resource limits: CPU seconds, address space, no file content, no processes (these do not bind root), no core."""
+    """Resource limits: CPU seconds from now, address space, no file content, no processes (but root's), no core."""
     import resource  # noqa: PLC0415  (the grader imports this module on systems that have no `resource`)
 
     memory = memory_mib << 20
+    cpu_end = math.ceil(time.process_time()) + cpu_s
     refused = []
     for name, soft, hard in (
-        ("CPU", cpu_s, cpu_s + 1),
+        ("CPU", cpu_end, cpu_end + 1),
         ("AS", memory, memory),
         ("FSIZE", 0, 0),
         ("NOFILE", 64, 64),
@@ -115,14 +126,16 @@ def set_limits(cpu_s: int, memory_mib: int) -> None:
 
 
 def enter_namespaces() -> None:
-    """An empty network and IPC namespace, in a user namespace whose privileges are given up at once."""
+    """An empty network and IPC namespace, in a user namespace; privileges are given up, even if that is refused."""
     if sys.platform != "linux":
         raise Unavailable("namespaces exist on Linux only")
-    _checked(_libc().unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC), "unshare")
-    number = CAPSET.get(platform.machine())
-    if number is not None:
-        header, empty = struct.pack("<Ii", CAPABILITY_VERSION_3, 0), bytes(24)
-        _checked(_libc().syscall(number, header, empty), "capset")
+    try:
+        _checked(_libc().unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC), "unshare")
+    finally:
+        number = CAPSET.get(platform.machine())
+        if number is not None:
+            header, empty = struct.pack("<Ii", CAPABILITY_VERSION_3, 0), bytes(24)
+            _checked(_libc().syscall(number, header, empty), "capset")
 
 
 # Landlock
@@ -212,29 +225,27 @@ def filter_calls() -> None:
 def filter_program(machine: str) -> bytes:
     """The BPF program: foreign ABIs are killed, DENIED gets EPERM, clone is for threads only, the rest is allowed."""
     audit, x32 = ARCHITECTURES[machine]
-    denied = sorted(n for n in (int(row.split()[1 + (machine == "aarch64")]) for row in DENIED.split(",")) if n >= 0)
+    column = 1 + (machine == "aarch64")
+    denied = sorted(n for n in (int(row.split()[column]) for row in DENIED.split(",")) if n >= 0)
     load, equal, at_least, bit, give = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF opcodes: LD|W|ABS, JEQ, JGE, JSET, RET
-    nr, arch, argument0 = 0, 4, 16  # offsets in struct seccomp_data; flags of clone are in the low half of argument 0
-    kill, errno, allow = 0x80000000, 0x00050000, 0x7FFF0000
+    nr, arch, arguments = 0, 4, 16  # offsets in struct seccomp_data; of an argument the low half counts
+    kill, allow = (give, 0, 0, 0x80000000), (give, 0, 0, 0x7FFF0000)
+    eperm, enosys = ((give, 0, 0, 0x00050000 | errno) for errno in (EPERM, ENOSYS))
 
-    head = [(load, 0, 0, arch), (equal, 1, 0, audit), (give, 0, 0, kill), (load, 0, 0, nr)]
+    # Jumps (if true, if false) are counted from the next instruction.
+    program = [(load, 0, 0, arch), (equal, 1, 0, audit), kill, (load, 0, 0, nr)]
     if x32:
-        head += [(at_least, 0, 1, x32), (give, 0, 0, kill)]
-    # After the list: allow, ENOSYS, EPERM, then the test of clone. Jumps are counted from the next instruction.
-    rest = len(denied)
-    body = [(equal, rest - k + 3, 0, number) for k, number in enumerate(denied)]
-    tail = [
-        (equal, 2, 0, CLONE3),
-        (equal, 3, 0, CLONE[machine]),
-        (give, 0, 0, allow),
-        (give, 0, 0, errno | ENOSYS),
-        (give, 0, 0, errno | EPERM),
-        (load, 0, 0, argument0),
-        (bit, 0, 1, CLONE_THREAD),
-        (give, 0, 0, allow),
-        (give, 0, 0, errno | EPERM),
-    ]
-    return b"".join(struct.pack("=HBBI", *row) for row in (*head, *body, *tail))
+        program += [(at_least, 0, 1, x32), kill]
+    program += [(equal, 0, 1, CLONE3), enosys]
+    program += [(equal, 0, 4, CLONE[machine]), (load, 0, 0, arguments), (bit, 0, 1, CLONE_THREAD), allow, eperm]
+    for _, *numbers, place, values in DENIED_ARGUMENTS:
+        count = len(values)
+        program += [(equal, 0, count + 3, numbers[column - 1]), (load, 0, 0, arguments + 8 * place)]
+        program += [(equal, count - k, 0, value) for k, value in enumerate(values)]
+        program += [allow, eperm]
+    program += [(equal, len(denied) - k, 0, number) for k, number in enumerate(denied)]
+    program += [allow, eperm]
+    return b"".join(struct.pack("=HBBI", *row) for row in program)
 
 
 def _libc() -> ctypes.CDLL:

@@ -9,7 +9,7 @@ unpickled. Whatever breaks a rule is `Malformed`, whoever sent it.
 import json
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -57,7 +57,7 @@ class Rules:
 
 
 SINGLE = Rules(arrays=64, payload=8 << 20, header=2 << 20)
-MANY = Rules(arrays=4096, payload=64 << 20, header=16 << 20)
+MANY = Rules(arrays=4096, payload=64 << 20, header=4 << 20)
 
 
 def rules(kind: int) -> Rules:
@@ -95,10 +95,7 @@ def encode(kind: int, id: int, header: dict[str, Any], tree: Tree = None) -> byt
     arrays: list[np.ndarray] = []
     described = _describe(tree, arrays, 0)
     shapes = [{"dtype": f"{a.dtype.kind}{a.dtype.itemsize}", "shape": list(a.shape)} for a in arrays]
-    try:
-        text = json.dumps({**header, "tree": described, "arrays": shapes}).encode("ascii")
-    except ValueError as error:  # an integer of more than 4300 digits
-        raise Malformed(f"a value cannot be written: {error}") from error
+    text = json.dumps({**header, "tree": described, "arrays": shapes}).encode("ascii")
     payload = b"".join(a.tobytes() for a in arrays)
     _check_sizes(rules(kind), len(arrays), len(payload), len(text))
     return HEAD.pack(MAGIC, kind, id, len(text), len(payload)) + text + payload
@@ -140,8 +137,10 @@ def _describe(tree: Tree, arrays: list[np.ndarray], depth: int) -> Any:
     """The tree as JSON: lists are lists, the rest has a one-letter tag; arrays are moved to the list."""
     if depth > MAX_DEPTH:
         raise Malformed(f"a tree is nested deeper than {MAX_DEPTH}")
-    if tree is None or type(tree) in (bool, int, float, str):
+    if tree is None or type(tree) in (bool, float, str):
         return tree
+    if type(tree) is int:
+        return _integer(tree)
     if isinstance(tree, Handle):
         return {"h": [tree.id, tree.kind]}
     if isinstance(tree, np.ndarray):
@@ -162,6 +161,7 @@ def _portable(array: np.ndarray) -> np.ndarray:
         raise Malformed(f"an array of dtype {array.dtype} cannot be sent; allowed are {', '.join(DTYPES)}")
     if array.ndim > MAX_DIMS:
         raise Malformed(f"an array of {array.ndim} dimensions cannot be sent; at most {MAX_DIMS} are allowed")
+    _check_shape(array.shape)
     return np.asarray(array, dtype=DTYPES[code], order="C")
 
 
@@ -199,20 +199,27 @@ def _checked_spec(spec: Any) -> tuple[np.dtype, tuple[int, ...]]:
         raise Malformed("an array is not described by dtype and shape")
     code, shape = spec["dtype"], spec["shape"]
     if not isinstance(code, str) or code not in DTYPES:
-        raise Malformed(f"dtype {str(code)[:40]!r} is not one of {', '.join(DTYPES)}")
+        raise Malformed(f"the dtype of an array is not one of {', '.join(DTYPES)}")
     if not isinstance(shape, list) or len(shape) > MAX_DIMS or any(type(n) is not int or n < 0 for n in shape):
-        raise Malformed(f"shape {str(shape)[:80]} is not a list of at most {MAX_DIMS} sizes")
-    if any(n > MANY.payload for n in shape):
-        raise Malformed(f"shape {str(shape)[:80]} is larger than any frame")
+        raise Malformed(f"the shape of an array is not a list of at most {MAX_DIMS} sizes")
+    _check_shape(shape)
     return DTYPES[code], tuple(shape)
+
+
+def _check_shape(shape: Sequence[int]) -> None:
+    """Refuses what is larger than any frame, also where a size of 0 makes it empty: NumPy has no such array."""
+    if math.prod(size or 1 for size in shape) > MANY.payload:
+        raise Malformed("the shape of an array is larger than any frame")
 
 
 def _restore(described: Any, arrays: dict[int, np.ndarray], depth: int) -> Tree:
     """The inverse of `_describe`; takes each array out of `arrays` as it is placed."""
     if depth > MAX_DEPTH:
         raise Malformed(f"a tree is nested deeper than {MAX_DEPTH}")
-    if described is None or type(described) in (bool, int, float):
+    if described is None or type(described) in (bool, float):
         return described
+    if type(described) is int:
+        return _integer(described)
     if isinstance(described, str):
         return _text(described)
     if isinstance(described, list):
@@ -227,7 +234,18 @@ def _restore(described: Any, arrays: dict[int, np.ndarray], depth: int) -> Tree:
             return arrays.pop(content)
         if tag == "h" and isinstance(content, list) and [type(part) for part in content] == [str, str]:
             return Handle(_text(content[0]), _text(content[1]))
-    raise Malformed(f"{str(described)[:80]} is no part of a tree")
+    raise Malformed("an object of the header is no part of a tree")
+
+
+def _integer(number: int) -> int:
+    if not fits(number):
+        raise Malformed("an integer has more than 64 bits")
+    return number
+
+
+def fits(number: int) -> bool:
+    """Whether an integer has a place in a frame: in 64 bits, beyond which NumPy has objects."""
+    return -(1 << 63) <= number < 1 << 63
 
 
 def _text(text: str) -> str:

@@ -6,18 +6,11 @@ The checks are of form only. Whether a value is right is decided elsewhere, by c
 from dataclasses import dataclass, field
 from typing import Any
 
+from minrnn.grading.outcome.result import Raised
 from minrnn.grading.sandbox.protocol import Frame, Malformed, Tree
 
 TEXT_LIMIT = 2048
-
-
-@dataclass(frozen=True)
-class Raised:
-    """An exception of the submission: type, line in its source (None if it has none there), text."""
-
-    type: str
-    line: int | None
-    text: str
+LINES = range(1, 10**6)
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,9 @@ def _checked_raised(raised: Any) -> Raised | None:
     name, line, text = raised
     if not isinstance(name, str) or not isinstance(text, str) or not (line is None or type(line) is int):
         raise Malformed("an exception is not type, line and text")
-    return Raised(_plain(name)[:100], line, _plain(text)[:TEXT_LIMIT])
+    if line is not None and line not in LINES:
+        raise Malformed("an exception is in a line that no file has")
+    return Raised(_plain(name[:100]), line, _plain(text[:TEXT_LIMIT]))
 
 
 def clean(output: bytes) -> str:

@@ -228,12 +228,12 @@ class Runner:
 
     def _outward(self, value: Any, depth: int = 0) -> Tree:
         """The value as a tree: plain arrays and Python numbers; whatever else there is stays here under a handle."""
-        if value is None or type(value) in (bool, int, float, str):
+        if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+            value = {"b": bool, "i": int, "u": int, "f": float}[value.dtype.kind](value)
+        if value is None or type(value) in (bool, float, str) or (type(value) is int and protocol.fits(value)):
             return value
         if isinstance(value, Token):
             return Handle(value.id, "token")
-        if isinstance(value, np.generic) and value.dtype.kind in "biuf":
-            return {"b": bool, "i": int, "u": int, "f": float}[value.dtype.kind](value)
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
             return values.plain(value)
         if depth < protocol.MAX_DEPTH - 4:
