@@ -3,49 +3,14 @@
 A mistake is one replaced line of a right submission, in the words of the course; nothing here knows the reference.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from minrnn.grading.courses import profile
 from minrnn.grading.judging import judge
-from minrnn.grading.loading import submission
 from minrnn.grading.sandbox import Limits
 
 RIGHT = Path(__file__).parent / "right"
-SEEDS = [11, 12, 13]
-QUICK = Limits(wall_s=60, cpu_s=60)
-
-
-def grade(path, name="cs231n-a3", groups=(), **options):
-    """Grade the groups of a profile; all of them if none is named."""
-    course = profile.read(name)
-    if groups:
-        course = replace(course, functions=tuple(f for f in course.functions if f.group in groups))
-    wanted = {function.owner or function.name for function in course.functions}
-    work = submission.load(path, wanted=wanted, allow=course.modules)
-    options = {"limits": QUICK, "sandbox": "none", "seeds": SEEDS, **options}
-    result = judge.grade(work, course, **options)
-    assert result.errors == []
-    assert [f.name for f in result.functions] == [f.name for f in course.functions]
-    result.to_dict()
-    return {function.name: function for function in result.functions}
-
-
-@pytest.fixture
-def spoilt(tmp_path):
-    """A function that puts mistakes into a right submission and grades it."""
-
-    def run(*changes, course="cs231n-a3", groups=(), **options):
-        text = (RIGHT / f"{course.replace('-', '_')}.py").read_text()
-        for old, new in changes:
-            assert text.count(old) == 1, f"{old!r} must occur once"
-            text = text.replace(old, new)
-        (tmp_path / "submission.py").write_text(text)
-        return grade(tmp_path / "submission.py", course, groups, **options)
-
-    return run
 
 
 def codes(result):
@@ -60,7 +25,7 @@ def traits(result):
 
 
 @pytest.mark.parametrize("path", sorted(RIGHT.glob("*.py")), ids=lambda path: path.stem)
-def test_a_right_submission_has_all_points(path):
+def test_a_right_submission_has_all_points(path, grade):
     results = grade(path, path.stem.replace("_", "-"), sandbox="auto")
     assert {name: result.status for name, result in results.items()} == dict.fromkeys(results, "correct")
     for result in results.values():
@@ -70,7 +35,7 @@ def test_a_right_submission_has_all_points(path):
 
 
 @pytest.fixture(scope="module")
-def right():
+def right(grade):
     return grade(RIGHT / "cs231n_a3.py", groups=("lstm-step", "lstm-sequence", "sgd"))
 
 

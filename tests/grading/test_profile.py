@@ -86,6 +86,9 @@ MISTAKES = {  # what is told: (old, new)
         'group = "step"\nfamily = "rnn_step"\nrole = "b',
         'group = "b"\nfamily = "rnn_step"\nrole = "b',
     ),
+    "functions.step.points are -1: they must": ('group = "step"', 'group = "step"\npoints = -1'),
+    "functions.step_back gets a cache, but step returns none": (', "cache: cache"]', "]"),
+    "functions.step gets h, which comes out of it": ("h_prev", "h"),
     r"functions.Cell.step needs a table \[classes.Cell\]": ("[functions.step]", '[functions."Cell.step"]'),
 }
 

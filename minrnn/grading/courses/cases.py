@@ -5,13 +5,14 @@ Not a judge: nothing of a student is run here.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from minrnn.grading.courses.layout import Atoms, Layout
 from minrnn.grading.reference import FAMILIES, Array, Family
+from minrnn.grading.reference.stacked import LAYERS
 from minrnn.grading.reference.units import sigmoid
 
 STEP = {"x": "N D", "h_prev": "N H", "c_prev": "N H", "h": "N H", "c": "N H", "y": "N M", "z": "N M"}
@@ -30,6 +31,20 @@ OTHER = {
         **{"ids": "T", "targets": "T", "h0": "H", "Wx": "V H'", "Wh": "H H'", "b": "H'"},
         **{"Wy": "H V", "by": "V", "loss": "", "h": "H"},
     },
+    "char_sample": {
+        **{"prefix": "P", "ids": "T", "h0": "H", "seed": ""},
+        **{"Wx": "V H'", "Wh": "H H'", "b": "H'", "Wy": "H V", "by": "V"},
+    },
+    "deep_rnn": {
+        **{"x": "T N D", "h0": "L N H", "h": "T L N H", "y": "T N M", "Wx1": "D H'", "Wx2": "H H'", "Wx3": "H H'"},
+        **{f"Wh{k}": "H H'" for k in LAYERS},
+        **{f"b{k}": "H'" for k in LAYERS},
+        **HEAD,
+    },
+    "bidirectional_rnn": {
+        **{"x": "T N D", "h0": "N H", "r0": "N H", "h": "T N H", "r": "T N H", "y": "T N M"},
+        **{**PLAIN_WEIGHTS, "Ux": "D H'", "Uh": "H H'", "ub": "H'", **HEAD, "Vy": "H M"},
+    },
     "sgd": {"w": "D M", "dw": "D M", "lr": ""},
     "momentum": {"w": "D M", "dw": "D M", "v": "D M", "lr": "", "momentum": ""},
     "rmsprop": {"w": "D M", "dw": "D M", "cache": "D M", "lr": "", "decay": "", "epsilon": ""},
@@ -43,7 +58,7 @@ OTHER = {
 }
 INTEGERS = ("ids", "targets")
 SQUARES = {"rmsprop": ("cache",), "adagrad": ("cache",), "adam": ("v",)}  # means of squares: never negative
-WEIGHTS = ("W", "w", "Wx", "Wh", "Wy")
+WEIGHTS = ("W", "w", "Wx", "Wh", "Wy", "Ux", "Uh", "Vy", *(f"{name}{k}" for name in ("Wx", "Wh") for k in LAYERS))
 
 
 def axes_of(family: str) -> dict[str, Atoms]:
@@ -126,6 +141,14 @@ def make(
     merged = _merged(upstream, outputs)
     gradients = model.backward(inputs, merged) if model.gradients else {}
     return Case(model, layout, inputs, upstream, merged, outputs, gradients)
+
+
+def told(layout: Layout, family: str, inputs: dict[str, Any]) -> Case:
+    """The case of a family that writes ids for inputs that are given: T is how many ids there are."""
+    model = FAMILIES[family]
+    outputs = model.forward(inputs)
+    layout = replace(layout, sizes={**layout.sizes, "T": len(outputs["ids"])})
+    return Case(model, layout, inputs, {}, {}, outputs, {})
 
 
 def complete(outputs: dict[str, Array], inputs: Mapping[str, Any]) -> dict[str, Array]:

@@ -9,6 +9,15 @@ from minrnn.grading.courses.table import Item
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What a course has to say where the cause of a wrong answer is the code `cause`: a note with its own code."""
+
+    cause: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Function:
     """One function of a course.
 
@@ -16,17 +25,21 @@ class Function:
         name: as the student writes it; "RNNCell.forward" is a method.
         group: functions that share a child process and a cache.
         family: the canonical mathematics, a name of minrnn.grading.reference.
-        role: "forward", "backward", "loss" (value and gradients at once) or "update" (an optimizer).
+        role: "forward", "backward", "loss" (value and gradients at once), "update" (an optimizer) or "sample" (draws).
         arguments: positional, in order.
         returns: one Item; a tuple where the function returns several values.
         globals: module names that it reads, set before each call.
-        attributes: read from the object after the call.
+        attributes: read after the call from the object, its own or the first that it is given.
         points: what it is worth.
         gates: letters of the gates in the course's order of fused blocks; "" where they are not fused.
         step: name of the function that it calls for every time step, or "".
         sizes: letters whose size differs from the profile's.
         constants: canonical inputs that are numbers, such as the decay of an optimizer.
-        optional: not held against a submission when profiles are compared.
+        cases: sizes by letter and constants by name that the random cases have in turn.
+        optional: where a submission does not have it, it is not missed: neither when profiles are compared, nor in the
+            points that can be had.
+        remarks: what is to be said beside a cause.
+        aliases: names that students may have for it.
     """
 
     name: str
@@ -42,7 +55,18 @@ class Function:
     step: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
+    cases: tuple[Mapping[str, Any], ...] = ()
     optional: bool = False
+    remarks: tuple[Remark, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    def turn(self, k: int) -> Mapping[str, Any]:
+        """What the k-th random case has of its own."""
+        return self.cases[k % len(self.cases)] if self.cases else {}
+
+    def objects(self) -> list[Item]:
+        """Every object that the function is given."""
+        return [inner for item in self.arguments for inner in item.objects()]
 
     def given(self) -> Iterator[Tensor]:
         """Every tensor that the function gets: arguments and globals."""
@@ -72,7 +96,8 @@ class Function:
 class Class:
     """How an object of a course is made.
 
-    new: arguments of the constructor. init: the method that sets the weights; "" if they are attributes to be set.
+    source: the student's class, or one in a module of the profile ("module.Class"). new: arguments of the constructor.
+    init: the method that sets the weights; "" if they are attributes to be set.
     reset: the method to be called before each backward, "" if there is none. accumulates: a second backward adds to the
     gradients of the first.
     """
@@ -83,6 +108,12 @@ class Class:
     weights: tuple[Item, ...]
     reset: str = ""
     accumulates: bool = False
+    source: str = ""
+
+    @property
+    def module(self) -> str:
+        """The module of the profile that has the class, "" if it is the student's."""
+        return self.source.rpartition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -108,9 +139,13 @@ class Profile:
 
     def given(self, function: Function) -> list[Tensor]:
         """Every tensor that reaches a function: arguments, globals, the weights of its object and of given ones."""
-        classes = [function.owner, *(item.content for item in function.arguments if item.kind == "object")]
-        weights = [item for name in classes if name in self.classes for item in self.classes[name].weights]
+        weights = [item for made in self.used(function) for item in made.weights]
         return [*function.given(), *(tensor for item in weights for tensor in item.tensors())]
+
+    def used(self, function: Function) -> list[Class]:
+        """The classes of the object that a function belongs to and of those that it is given."""
+        names = [function.owner, *(item.content for item in function.objects())]
+        return [self.classes[name] for name in names if name in self.classes]
 
     def forward_of(self, function: Function) -> Function:
         """The first function of the group: the forward of a backward."""

@@ -28,7 +28,7 @@ import numpy as np
 Array = np.ndarray
 Atoms = tuple[str, ...]  # letters of axes: "N", "H'", and "G" for the gates
 
-SIZES = {"N": 3, "T": 4, "D": 5, "H": 7, "V": 11, "M": 6, "K": 2, "L": 3}
+SIZES = {"N": 3, "T": 4, "D": 5, "H": 7, "V": 11, "M": 6, "K": 2, "L": 3, "P": 1}
 LETTERS = frozenset(SIZES)
 
 _ATOM = re.compile(r"([34])?([A-Z])(')?|1")

@@ -20,9 +20,9 @@ class ProfileError(ValueError):
 class Item:
     """An argument, a returned value, a global or an attribute.
 
-    `kind` is "tensor", "cache", "size", "value", "object", "ignore", "dict", "list" or "tuple"; `content` is the
-    Tensor, the letter, the constant, the name of the class, or the tuple of Items; of a cache, the Items that the
-    course says it has, or None.
+    `kind` is "tensor", "text", "cache", "size", "value", "object", "ignore", "dict", "list" or "tuple". `content` is
+    the Tensor (of a text, that of its ids), the letter, the constant, the name of the class, or the tuple of Items;
+    of a cache, the Items that the course says it has, or None.
     """
 
     name: str
@@ -31,11 +31,21 @@ class Item:
 
     def tensors(self) -> Iterator[Tensor]:
         """All tensors in it, in order."""
-        if self.kind == "tensor":
-            yield self.content
-        elif self.kind in ("dict", "list", "tuple"):
-            for item in self.content:
-                yield from item.tensors()
+        for item in self.single():
+            if item.kind in ("tensor", "text"):
+                yield item.content
+
+    def objects(self) -> "Iterator[Item]":
+        """All objects in it, in order."""
+        return (item for item in self.single() if item.kind == "object")
+
+    def single(self) -> "Iterator[Item]":
+        """It, or what is in it where it is made of others."""
+        if self.kind not in ("dict", "list", "tuple"):
+            yield self
+            return
+        for item in self.content:
+            yield from item.single()
 
 
 class Table:
@@ -97,6 +107,8 @@ class Table:
                 return Item(name, "size", self.letter(key, text.strip()))
             if kind == "value":
                 return Item(name, "value", json.loads(text))
+            if kind == "text":
+                return Item(name, "text", layout.parse(f"{name}: {text}"))
             return Item(name, "tensor", layout.parse(entry))
         except (LayoutError, ValueError) as error:
             raise self.error(key, f"is wrong: {error}") from error

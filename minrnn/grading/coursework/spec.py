@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from minrnn.grading.courses.profile import Profile, builtin
+from minrnn.grading.courses.profile import Function, Profile, builtin
 from minrnn.grading.courses.table import ProfileError, Table
 from minrnn.grading.loading.submission import Submission
 from minrnn.grading.outcome.result import POLICIES, FunctionResult, Grade
@@ -108,12 +108,16 @@ def applied(spec: Spec, profile: Profile) -> Profile:
         for name in names:
             if name not in valid:
                 raise ProfileError(f"{spec.file}: {key} names {name!r}: profile {profile.name} has {', '.join(valid)}")
-    functions = tuple(
-        replace(f, points=spec.points[f.name], optional=False) if f.name in spec.points else f
-        for f in profile.functions
-    )
+    functions = tuple(_with_marks(spec, f) for f in profile.functions)
     forbidden = tuple(name for name in profile.forbidden if name not in spec.allow)
     return replace(profile, functions=functions, forbidden=forbidden, modules={**profile.modules, **spec.modules})
+
+
+def _with_marks(spec: Spec, function: Function) -> Function:
+    aliases = tuple(own for own, name in spec.alias.items() if name == function.name)
+    if function.name not in spec.points:
+        return replace(function, aliases=aliases)
+    return replace(function, aliases=aliases, points=spec.points[function.name], optional=False)
 
 
 def renamed(submission: Submission, alias: Mapping[str, str]) -> Submission:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minrnn.grading.diagnosis import forensics
-from minrnn.grading.diagnosis.compare import MATCH, WRONG, Cell, agree, cells, error, same_shape, wrong_cells
+from minrnn.grading.diagnosis.compare import MATCH, WRONG, Cell, agree, cells, error, wrong_cells
 from minrnn.grading.diagnosis.forensics import Finding, Observation
 from minrnn.grading.diagnosis.messages import listed, sentence
 from minrnn.grading.outcome.result import Diagnosis
@@ -18,6 +18,7 @@ from minrnn.grading.reference import FAMILIES, NONE, Arrays, Bug, Family
 from minrnn.grading.variants import variants_for
 
 PAIRS = 1000  # pairs of variants that are tried, the most promising first
+OTHERS = 3  # explanations that are told beside the first, where several give the same numbers
 AFTER = 150  # … and after one that explains everything, for others that do
 
 __all__ = ["Observation", "diagnose", "identify"]
@@ -37,20 +38,20 @@ def diagnose(
     """
     names = names or {}
     wrong = _wrong_tensors(FAMILIES[family], seeds)
-    shapes = _shape_remarks(seeds, wrong, names)
     if not wrong:
-        return shapes
+        return []
     base = next(iter(identify(family, own_forward)), NONE)
     case = _Case(FAMILIES[family], seeds, wrong, base)
     causes = case.singles() or case.pairs()
+    if base.code and (base,) in causes:  # the mistake of the forward explains all: no second one is needed
+        causes = [(base,)]
     if causes:
-        return [*_told(case, causes, names), *shapes]
+        return _told(case, causes, names)
     by_tensor, rest = case.one_by_one()
     found = [cause for bugs in by_tensor for cause in _told(case, [(bug,) for bug in bugs], names)]
     return [
         *found,
         *(_relation_told(f, names, len(seeds)) for f in forensics.examine(case.family, seeds, rest)),
-        *shapes,
     ]
 
 
@@ -192,11 +193,10 @@ def _is_output(family: Family, name: str) -> bool:
 
 
 def _tolerance(seeds: Sequence[Observation], wrong: Sequence[str]) -> float:
-    """Float64 unless what is right shows the noise of float32, or an array is of that type."""
-    arrays = [(n, seen.student[n], seen.expected[n]) for seen in seeds for n in seen.tensors()]
-    single = any(np.asarray(value).dtype == np.float32 for _, value, _ in arrays)
-    noise = max((error(a, b) for n, a, b in arrays if n not in wrong), default=0.0)
-    return WRONG if single or noise > MATCH else MATCH
+    """Float64 unless what is right shows the noise of float32, or something is of that type."""
+    right = [(seen.student[n], seen.expected[n]) for seen in seeds for n in seen.tensors() if n not in wrong]
+    noise = max((error(a, b) for a, b in right), default=0.0)
+    return WRONG if any(seen.single for seen in seeds) or noise > MATCH else MATCH
 
 
 def _cells_of(family: Family, seen: Observation, values: Arrays) -> dict[Cell, np.ndarray]:
@@ -209,19 +209,6 @@ def _cells_of(family: Family, seen: Observation, values: Arrays) -> dict[Cell, n
     return found
 
 
-def _shape_remarks(seeds: Sequence[Observation], wrong: Sequence[str], names: Mapping[str, str]) -> list[Diagnosis]:
-    """Right values that have axes of length 1 too many or too few."""
-    found = []
-    for n in seeds[0].tensors():
-        if n in wrong or all(same_shape(seen.student[n], seen.expected[n]) for seen in seeds if n in seen.tensors()):
-            continue
-        code = "bias-gradient-keeps-dims" if n.startswith("db") else "wrong-flatten"
-        own, right = np.shape(seeds[0].student[n]), np.shape(seeds[0].expected[n])
-        message = f"{names.get(n, n)} has the right values in the shape {own}; it should be {right}."
-        found.append(Diagnosis(code, message, n, "exact", (), {"relation": "shape", "seeds_agreeing": len(seeds)}))
-    return found
-
-
 def _told(case: _Case, causes: Sequence[tuple[Bug, ...]], names: Mapping[str, str]) -> list[Diagnosis]:
     """Diagnoses of the first explanation; the codes of the others are those that match too."""
     chosen = causes[0]
@@ -230,11 +217,15 @@ def _told(case: _Case, causes: Sequence[tuple[Bug, ...]], names: Mapping[str, st
         others = {list(cause[k])[-1].code for cause in causes if k < len(cause)}
         own = list(bug)[-1]  # of a variant on a wrong forward, its own part
         also = tuple(sorted(others - {own.code}))
-        found.append(_diagnosis(case, own, also, names))
+        told = [sentence(list(cause[k])[-1], names) for cause in causes if len(cause) == len(chosen) == 1]
+        found.append(_diagnosis(case, own, also, told, names))
     return list({(d.code, d.tensor, d.message): d for d in found}.values())
 
 
-def _diagnosis(case: _Case, bug: Bug, also: tuple[str, ...], names: Mapping[str, str]) -> Diagnosis:
+def _diagnosis(
+    case: _Case, bug: Bug, also: tuple[str, ...], told: Sequence[str], names: Mapping[str, str]
+) -> Diagnosis:
+    """One mistake as a diagnosis; `also` are the codes of others that give the same numbers, `told` all sentences."""
     seen = case.seeds[0]
     values, right = case.first(bug if not case.right.code else case.right + bug), case.first(case.right)
     shown = [n for n in case.wrong if n in values and error(values[n], right[n]) > WRONG] or case.wrong
@@ -243,8 +234,8 @@ def _diagnosis(case: _Case, bug: Bug, also: tuple[str, ...], names: Mapping[str,
     message = sentence(bug, names)
     if bug.side == "forward" and not case.forward:
         message = f"Follows from the forward pass: {message}"
-    if also:
-        message += f" These numbers fit as well: {', '.join(also)}."
+    others = [text for text in dict.fromkeys(told) if text != sentence(bug, names)]
+    message = " Or: ".join([message, *others[:OTHERS]])
     details = {key: str(value) for key, value in bug.detail.items() if key != "gates"}
     evidence = {
         "tensors": shown,
@@ -253,7 +244,7 @@ def _diagnosis(case: _Case, bug: Bug, also: tuple[str, ...], names: Mapping[str,
         "seeds_agreeing": len(case.seeds),
         "details": {"where": bug.where, **details} if bug.where else details,
     }
-    return Diagnosis(bug.code, message, tensor, "ambiguous" if also else "exact", also, evidence)
+    return Diagnosis(bug.code, message, tensor, "ambiguous" if also or others else "exact", also, evidence)
 
 
 def _relation_told(finding: Finding, names: Mapping[str, str], seeds: int) -> Diagnosis:
@@ -269,9 +260,10 @@ def _relation_told(finding: Finding, names: Mapping[str, str], seeds: int) -> Di
         "details": finding.details,
     }
     if finding.code != "unknown-cause":
-        message = f"{tensors} {verb} the right answer, but: {finding.relation}."
+        message = f"{tensors}: {finding.relation}."
         return Diagnosis(finding.code, message, finding.tensors[0], "residual", (), evidence)
-    places = [f"in gate {listed(finding.blocks)}"] if finding.blocks else []
+    gates = "gate" if len(finding.blocks) == 1 else "the gates"
+    places = [f"in {gates} {listed(finding.blocks)}"] if finding.blocks else []
     places += [f"at t = {listed(map(str, finding.time_steps))}"] if finding.time_steps else []
     how = "zero" if finding.relation == "zero" else " ".join(["wrong", *places])
     return Diagnosis(

@@ -16,6 +16,7 @@ import numpy as np
 from minrnn.grading.diagnosis.compare import MATCH, agree, error, same_shape, wrong_cells
 from minrnn.grading.reference import Array, Arrays, Family
 
+EXAMPLES, STEPS = "the number of examples", "the number of steps"
 EXACT = 1e-7  # a relation: above the noise of float32-free code and of differences that agree, far below chance
 
 
@@ -23,13 +24,15 @@ EXACT = 1e-7  # a relation: above the noise of float32-free code and of differen
 class Observation:
     """One call of a student's function, in canonical names and layout.
 
-    student: what it returned by name, None for what it did not compute; expected: what is right for it.
+    student: what it returned by name, None for what it did not compute; expected: what is right for it. single: whether
+    it computes in float32.
     """
 
     inputs: Arrays
     upstream: Arrays
     student: Arrays
     expected: Arrays
+    single: bool = False
 
     def tensors(self) -> list[str]:
         """Names of what can be compared."""
@@ -102,12 +105,12 @@ def _relation(family: Family, seen: Observation, tensor: str) -> tuple[str, str]
     if not np.isfinite(found).all():
         return None
     if found.ndim == 0 and right.ndim == 1 and error(found, right.sum()) < EXACT:
-        return "bias-gradient-scalar", "the total of all entries"
+        return "bias-gradient-scalar", "all entries of the right answer added up to one number"
     if not same_shape(np.squeeze(found), np.squeeze(right)):
         if found.ndim == 2 and found.shape == right.shape[::-1] and error(found.T, right) < EXACT:
-            return "missing-transpose", "transposed"
+            return "missing-transpose", "the transpose of the right answer"
         if found.size == right.size and error(found.ravel(), right.ravel()) < EXACT:
-            return "wrong-flatten", "the same values in another shape"
+            return "wrong-flatten", "the values of the right answer in another shape"
         return None
     found = found.reshape(right.shape)
     return (
@@ -124,13 +127,13 @@ def _ratio(family: Family, seen: Observation, tensor: str, found: Array, right: 
     if factor == 0.0 or not agree(family, tensor, found, factor * right, EXACT):
         return None
     if abs(factor + 1) < EXACT:
-        return "sign-flipped", "times -1"
+        return "sign-flipped", "the right answer times -1"
     for name, size in _sizes(seen).items():
         if size > 1 and abs(factor * size - 1) < EXACT:
-            return "mean-instead-of-sum", f"divided by {name}"
+            return "mean-instead-of-sum", f"the right answer divided by {name}"
         if size > 1 and abs(factor / size - 1) < EXACT:
-            return "sum-instead-of-mean", f"times {name}"
-    return "constant-factor", f"times {factor:.3g}"
+            return "sum-instead-of-mean", f"the right answer times {name}"
+    return "constant-factor", f"the right answer times {factor:.3g}"
 
 
 def _sizes(seen: Observation) -> dict[str, int]:
@@ -138,24 +141,27 @@ def _sizes(seen: Observation) -> dict[str, int]:
     x = seen.inputs.get("x", seen.inputs.get("ids"))
     shape = () if x is None else np.shape(x)
     if len(shape) == 3 or ("ids" in seen.inputs and len(shape) == 2):
-        return {"N": shape[1], "T": shape[0], "N·T": shape[0] * shape[1]}
-    return {"N": shape[0]} if len(shape) == 2 else {"T": shape[0]} if len(shape) == 1 else {}
+        N, T = shape[1], shape[0]
+        return {EXAMPLES: N, STEPS: T, f"{EXAMPLES} and {STEPS}": N * T}
+    return {EXAMPLES: shape[0]} if len(shape) == 2 else {STEPS: shape[0]} if len(shape) == 1 else {}
 
 
 def _rearranged(family: Family, tensor: str, found: Array, right: Array) -> tuple[str, str] | None:
     """The right values in other places: transposed, reversed in time, gate blocks exchanged, all steps the same."""
     if found.ndim == 2 and found.shape[0] == found.shape[1] and error(found.T, right) < EXACT:
-        return "missing-transpose", "transposed"
+        return "missing-transpose", "the transpose of the right answer"
     if found.ndim == 3 and agree(family, tensor, found[::-1], right, EXACT):
-        return "time-loop-wrong-direction", "the time steps in reverse"
+        return "time-loop-wrong-direction", "the right answer with its time steps in reverse"
     if found.ndim == 3 and len(found) > 1 and error(found, np.broadcast_to(right.sum(axis=0), right.shape)) < EXACT:
-        return "input-gradient-accumulated", "every step holds the sum over all steps"
+        return "input-gradient-accumulated", "every step holds the sum over all steps of the right answer"
     G = len(family.gates)
     if G > 1 and tensor in ("dWx", "dWh", "db"):
         blocks, own = np.split(right, G, axis=-1), np.split(found, G, axis=-1)
         for order in permutations(range(G)):
             if all(error(own[k], blocks[j]) < EXACT for k, j in enumerate(order)):
-                return "gate-order-swapped", "blocks in the order " + "".join(family.gates[j] for j in order)
+                return "gate-order-swapped", "the right answer with the blocks of the gates in the order " + "".join(
+                    family.gates[j] for j in order
+                )
     return None
 
 

@@ -6,6 +6,7 @@ and what is not there is None.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from string import ascii_lowercase as ALPHABET
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from minrnn.grading.courses.layout import Layout, Tensor
 from minrnn.grading.courses.profile import Class, Function, Item, Profile
 from minrnn.grading.sandbox import Child, Handle, Reply
 
+DRAWS = 231  # seed of the random numbers of a function that draws
 SHARES = {1: (1.0,), 2: (0.3, 0.7)}  # of a canonical value where several tensors add up to it
 
 
@@ -49,12 +51,11 @@ class Session:
             if not reply.ok:
                 return reply
             self.object = reply.value
-        for item in function.arguments:
-            if item.kind == "object":
-                reply = self.make(self.profile.classes[item.content], values)
-                if not reply.ok:
-                    return reply
-                self.given[item.name] = reply.value
+        for item in function.objects():
+            reply = self.make(self.profile.classes[item.content], values)
+            if not reply.ok:
+                return reply
+            self.given[item.name] = reply.value
         if made and made.reset and function.role == "backward":
             reply = self.child.call(f"{self._handle().id}.{made.reset}")
             if not reply.ok:
@@ -68,7 +69,7 @@ class Session:
 
     def make(self, made: Class, values: Mapping[str, Any]) -> Reply:
         """An object of the student's class with the weights set; the value of the reply is its handle."""
-        reply = self.child.call(f"new:{made.name}", self._arguments(made.new, values))
+        reply = self.child.call(f"new:{made.source}", self._arguments(made.new, values))
         if not reply.ok:
             return reply
         weights = self._arguments(made.weights, values)
@@ -84,13 +85,13 @@ class Session:
         failed = None if again else self.prepare(function, values)
         if failed:
             return Answer(failed)
-        keep = kept(function.returns)
-        reply = self.child.call(self.target(function), self.arguments(function, values), keep=keep)
+        keep, seed = kept(function.returns), DRAWS if function.role == "sample" else None
+        reply = self.child.call(self.target(function), self.arguments(function, values), keep=keep, seed=seed)
         if not reply.ok:
             return Answer(reply)
         answer = Answer(reply, dict(taken(function.returns, reply.value)), cache_in(function.returns, reply.value))
         for item in function.attributes:
-            found = self.child.get(self._handle(), item.name)
+            found = self.child.get(self.object or next(iter(self.given.values())), item.name)
             answer.tensors |= dict(taken(item, found.value if found.ok else None))
         if answer.cache is not None:
             self.cache = answer.cache
@@ -131,6 +132,8 @@ class Session:
         if item.kind == "tensor":
             array = layouts.to_student(item.content, values, self.layout)
             return array * share[item.name] if share[item.name] != 1 else _sendable(array)
+        if item.kind == "text":
+            return "".join(ALPHABET[int(id)] for id in layouts.to_student(item.content, values, self.layout))
         if item.kind == "cache":
             return self.cache if item.content is None else self._arguments(item.content, values)
         if item.kind == "object":
@@ -189,6 +192,8 @@ def taken(item: Item, value: Any) -> Iterator[tuple[str, Any]]:
     """The tensors of a returned value by name; None where the value has another form."""
     if item.kind == "tensor":
         yield item.name, as_array(value)
+    elif item.kind == "text":
+        yield item.name, as_ids(value)
     elif item.kind in ("tuple", "list"):
         values = value if isinstance(value, tuple | list) else ()
         if len(item.content) == 1 and not isinstance(value, tuple | list):
@@ -199,6 +204,13 @@ def taken(item: Item, value: Any) -> Iterator[tuple[str, Any]]:
         found = value if isinstance(value, dict) else {}
         for inner in item.content:
             yield from taken(inner, found.get(inner.name))
+
+
+def as_ids(value: Any) -> Any:
+    """The letters of a text as ids; None stays None, and what is no text of these letters is its type's name."""
+    if isinstance(value, str) and set(value) <= set(ALPHABET):
+        return np.array([ALPHABET.index(letter) for letter in value], dtype=np.int64)
+    return None if value is None else type(value).__name__
 
 
 def as_array(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minrnn.grading.courses.layout import to_student
 from minrnn.grading.courses.profile import Function
 from minrnn.grading.diagnosis.diagnose import Observation, diagnose
 from minrnn.grading.diagnosis.messages import listed
@@ -18,21 +19,98 @@ from minrnn.grading.judging.finite import canonical_outputs
 from minrnn.grading.judging.outputs import agrees
 from minrnn.grading.judging.trials import Trial, Unit, outputs_of
 from minrnn.grading.outcome.codes import CODES
-from minrnn.grading.outcome.result import Diagnosis, FunctionResult
+from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Output
+from minrnn.grading.reference import FAMILIES
 
 
 def of(unit: Unit, function: Function, result: FunctionResult, trials: Sequence[Trial]) -> list[Diagnosis]:
     """The causes of a wrong result, most certain first."""
-    wrong = {output.name for output in result.outputs if output.status != "correct"}
-    names = {name: listed(holders) for name, holders in names_of(unit, wrong).items()}
-    seen = [observation(function, trial, wrong) for trial in trials]
+    wrong = {output.name for output in result.outputs if output.status not in ("correct", "wrong-shape")}
+    plain = [cause for output in result.outputs if (cause := _plain_cause(output, function, trials))]
+    explained = {str(cause.tensor) for cause in plain}
+    rest = wrong - explained
+    return [*(_inferred(unit, function, rest, explained, trials) if rest else ()), *plain]
+
+
+def _plain_cause(output: Output, function: Function, trials: Sequence[Trial]) -> Diagnosis | None:
+    """The cause of one tensor that shows without any mathematics: nothing, another shape, another tensor."""
+    if output.status == "correct":
+        return None
+    if output.status == "wrong-shape":
+        return _reshaped(output, function, len(trials))
+    if output.status == "not-implemented":
+        return _missing(output.name, function)
+    return _turned(output.name, function, trials) or _another(output.name, function, trials)
+
+
+def _inferred(
+    unit: Unit, function: Function, wrong: Collection[str], explained: set[str], trials: Sequence[Trial]
+) -> list[Diagnosis]:
+    """The causes that the diagnosis finds for the outputs in `wrong`, in the names of the course.
+
+    Those in `explained` are not shown to it, so that it finds the cause of the others.
+    """
+    known = names_of(unit, wrong)
+    names = {name: listed(holders) for name, holders in known.items()}
+    aside = {p.name for tensor in function.answered() if tensor.name in explained for p in tensor.parts}
+    seen = [observation(unit, function, trial, wrong) for trial in trials]
+    for one in seen:
+        one.student.update(dict.fromkeys(aside & one.student.keys()))
     forward = []
     if function is unit.backward and not all(t.agrees(unit.first, outputs_of(unit.first)) for t in trials):
-        forward = [observation(unit.first, trial) for trial in trials]
-    turned = [cause for name in sorted(wrong) if (cause := _turned(name, function, trials))]
-    found = turned or diagnose(function.family, seen, forward, names) or [_unknown(name) for name in sorted(wrong)]
-    known = names_of(unit, wrong)
+        forward = [observation(unit, unit.first, trial) for trial in trials]
+    found = diagnose(function.family, seen, forward, names) or [_unknown(name) for name in sorted(wrong)]
     return [dataclasses.replace(cause, tensor=known.get(str(cause.tensor), [cause.tensor])[0]) for cause in found]
+
+
+def _parts(name: str, function: Function) -> set[str]:
+    """The canonical names of a returned tensor."""
+    return {part.name for tensor in function.answered() if tensor.name == name for part in tensor.parts}
+
+
+def _reshaped(output: Output, function: Function, seeds: int) -> Diagnosis:
+    """Right values in another shape."""
+    bias = any(part.startswith("db") for part in _parts(output.name, function))
+    own, right = tuple(output.shape or ()), tuple(output.expected_shape or ())
+    message = f"{output.name} has the right values in the shape {own}; it should be {right}."
+    code = "bias-gradient-keeps-dims" if bias else "wrong-flatten"
+    evidence = {"relation": "shape", "seeds_agreeing": seeds}
+    return Diagnosis(code, message, output.name, "exact", (), evidence)
+
+
+def _missing(name: str, function: Function) -> Diagnosis:
+    """A tensor that is None."""
+    if _parts(name, function) & {"dh0", "dc0"}:
+        text = "is None; it should be the gradient that the backward of step 0 returns for the previous state"
+        return Diagnosis("initial-state-gradient-not-set", f"{name} {text}.", name, "static")
+    return Diagnosis("not-implemented-stub", f"{name} is None: nothing is computed for it.", name, "static")
+
+
+def _another(name: str, function: Function, trials: Sequence[Trial]) -> Diagnosis | None:
+    """The cause of a tensor that is exactly another one which the function should return or was given.
+
+    Tensors of single gates are left to the diagnosis: there it is a gate that is wrong.
+    """
+    known = (*function.given(), *function.answered()) if FAMILIES[function.family].outputs else ()
+    whole = {tensor.name: tensor for tensor in known if not any(part.gate for part in tensor.parts)}
+    if name not in whole:
+        return None
+    candidates = {other: tensor for other, tensor in whole.items() if other != name}
+    for trial in trials:
+        value, values = trial.answers[function.name].tensors.get(name), trial.case.values() | trial.case.right()
+        if not isinstance(value, np.ndarray) or value.ndim < 2:
+            return None
+        candidates = {
+            other: tensor
+            for other, tensor in candidates.items()
+            if all(part.name in values for part in tensor.parts)
+            and agrees(value, to_student(tensor, values, trial.case.layout))
+        }
+    if len(candidates) != 1 or not trials:
+        return None
+    (other,) = candidates
+    message = f"{name} holds what belongs to {other}."
+    return Diagnosis("wrong-variable-returned", message, name, "exact", (), {"seeds_agreeing": len(trials)})
 
 
 def _turned(name: str, function: Function, trials: Sequence[Trial]) -> Diagnosis | None:
@@ -40,8 +118,8 @@ def _turned(name: str, function: Function, trials: Sequence[Trial]) -> Diagnosis
     orders = set(itertools.permutations(range(3))) - {(0, 1, 2)}
     shapes = ""
     for trial in trials:
-        value, right = trial.answers[function.name].tensors.get(name), trial.right(function)[name]
-        if not isinstance(value, np.ndarray) or np.ndim(right) != 3:
+        value, right = trial.answers[function.name].tensors.get(name), np.asarray(trial.right(function)[name])
+        if not isinstance(value, np.ndarray) or right.ndim != 3:
             return None
         orders = {order for order in orders if agrees(value, right.transpose(order))}
         shapes = f"{value.shape}, not {right.shape}"
@@ -67,23 +145,24 @@ def names_of(unit: Unit, wrong: Collection[str]) -> dict[str, list[str]]:
     return {name: [n for n in all_of_it if n in wrong] or all_of_it for name, all_of_it in found.items()}
 
 
-def observation(function: Function, trial: Trial, wrong: Collection[str] = ()) -> Observation:
+def observation(unit: Unit, function: Function, trial: Trial, wrong: Collection[str] = ()) -> Observation:
     """What one case shows of a function, in canonical names.
 
-    What is expected of a gradient that is not that of the definition is the one of the own forward, if it is known.
+    What is expected of a gradient where the forward is wrong is the one of the own forward, if it is known.
     """
     family = trial.case.family
     student = student_values(function, trial, wrong)
     if family.outputs:
         student = {n: value for n, value in student.items() if n in (*family.outputs, *family.gradients)}
     values = trial.case.right()
-    if "y" in student and not agrees(student.get("h"), values["h"]):
+    if {"h", "y"} <= student.keys() and not agrees(student["h"], values["h"]):
         del student["y"]  # a prediction goes wrong with the state that it is made of
     expected = {name: values[name] for name in student}
-    for name, gradient in (trial.own or {}).items():
+    follows = trial.own and not trial.agrees(unit.first, outputs_of(unit.first))
+    for name, gradient in (trial.own or {}).items() if follows else ():
         if f"d{name}" in expected and not agrees(student[f"d{name}"], expected[f"d{name}"]):
             expected[f"d{name}"] = gradient
-    return Observation(trial.case.inputs, trial.case.merged, student, expected)
+    return Observation(trial.case.inputs, trial.case.merged, student, expected, trial.single(function))
 
 
 def student_values(function: Function, trial: Trial, wrong: Collection[str]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from minrnn.grading.judging.outputs import fitted
 from minrnn.grading.reference import Array
 from minrnn.grading.sandbox import Child
 
-STEP = 6e-6
+STEP, SINGLE_STEP = 6e-6, 5e-3  # of a forward in float64 and in float32
 
-Move = tuple[str, int, int]  # of a canonical input the element k, upward (1) or downward (-1)
+Move = tuple[str, int, float]  # of a canonical input the element k, upward or downward by so much
 
 
 def canonical_outputs(
@@ -39,25 +39,26 @@ def canonical_outputs(
 
 
 def own_gradients(
-    child: Child, profile: Profile, function: Function, case: Case, names: Collection[str]
+    child: Child, profile: Profile, function: Function, case: Case, names: Collection[str], step: float = STEP
 ) -> dict[str, Array] | None:
     """Gradients of Σ output · upstream by central differences; None where the forward fails or returns something else.
 
-    names: of the canonical inputs. A loss without an upstream counts once.
+    names: of the canonical inputs. step: how far an element is moved, times its size where that is more than 1. A loss
+    without an upstream counts once.
     """
     gradients = {name: np.zeros(np.shape(case.inputs[name])) for name in names}
-    moves = [(name, k, sign) for name in names for k in range(gradients[name].size) for sign in (1, -1)]
-    for (name, k, sign), value in zip(moves, _objectives(child, profile, function, case, moves), strict=False):
+    moves = [(name, k, sign * step) for name in names for k in range(gradients[name].size) for sign in (1, -1)]
+    for (name, k, by), value in zip(moves, _objectives(child, profile, function, case, moves), strict=False):
         if value is None:
             return None
-        width = 2 * STEP * max(1.0, abs(float(case.inputs[name].flat[k])))
-        gradients[name].flat[k] += sign * value / width
+        size = max(1.0, abs(float(case.inputs[name].flat[k])))
+        gradients[name].flat[k] += value / (2 * by * size)
     return gradients
 
 
-def _moved(array: Array, k: int, sign: int) -> Array:
+def _moved(array: Array, k: int, by: float) -> Array:
     moved = np.array(array, dtype=np.float64)
-    moved.flat[k] += sign * STEP * max(1.0, abs(moved.flat[k]))
+    moved.flat[k] += by * max(1.0, abs(moved.flat[k]))
     return moved
 
 
@@ -89,16 +90,16 @@ def _answers(
 ) -> Iterator[Mapping[str, Any]]:
     """The returned tensors for each move, by name."""
     values = case.values()
-    if function.owner or function.globals or any(item.kind == "object" for item in function.arguments):
-        for name, k, sign in moves:
-            moved = values | {name: _moved(case.inputs[name], k, sign)}
+    if function.owner or function.globals or function.objects():
+        for name, k, by in moves:
+            moved = values | {name: _moved(case.inputs[name], k, by)}
             yield Session(child, profile, case.layout).call(function, moved).tensors
         return
     session = Session(child, profile, case.layout)
     base = session.arguments(function, values)
     arguments = []
-    for name, k, sign in moves:
-        moved = values | {name: _moved(case.inputs[name], k, sign)}
+    for name, k, by in moves:
+        moved = values | {name: _moved(case.inputs[name], k, by)}
         arguments.append(session.arguments(function, moved, base=base, changed=name))
     for reply in child.call_many(function.name, arguments, keep=calls.kept(function.returns)):
         yield dict(calls.taken(function.returns, reply.value)) if reply.ok else {}

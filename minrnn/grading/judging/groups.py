@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minrnn.grading.courses.profile import Function, Profile
-from minrnn.grading.judging import causes, isolate, probes, trials, verdict
+from minrnn.grading.judging import causes, draws, isolate, probes, trials, verdict
 from minrnn.grading.judging.trials import Trial, Unit
 from minrnn.grading.loading.imports import is_forbidden
 from minrnn.grading.loading.repair import ladder
 from minrnn.grading.loading.submission import Submission
 from minrnn.grading.outcome.codes import CODES
-from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Isolated, Note, Raised
-from minrnn.grading.sandbox import Child
+from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Isolated, Note
+from minrnn.grading.sandbox import Child, Reply
 
 RIGHT = ("correct", "wrong-shape")
 FAILED = ("crashed", "environment", "timeout", "no-answer")
@@ -34,8 +34,8 @@ class Attempt:
     runs: list[Trial]
 
     def failures(self) -> int:
-        """How many functions did not come to their end."""
-        return sum(result.status in FAILED for result in self.results)
+        """How many functions did not come to their end, or were not begun for that."""
+        return sum(result.status in FAILED or bool(result.blocked_by) for result in self.results)
 
 
 class Grader:
@@ -74,8 +74,10 @@ class Grader:
         if lost:
             self.second_run(unit, best, lost)
         verdict_of_rest(unit, best)
-        for result in best.results:
+        for function, result in zip(functions, best.results, strict=True):
             self.blocked(result)
+            named = {cause.code for cause in result.diagnosis}
+            result.advisories += [Note(r.code, r.text) for r in function.remarks if r.cause in named]
         self.results |= {result.name: result for result in best.results}
 
     def attempts(self, unit: Unit, static: Mapping[str, FunctionResult]) -> Iterator[Attempt]:
@@ -89,7 +91,7 @@ class Grader:
     def attempt(self, source: str, repair: Note | None, unit: Unit, static: Mapping[str, FunctionResult]) -> Attempt:
         """Run the group once, in a child of its own."""
         with self.open_child() as child:
-            loaded = child.load(source, self.modules)
+            loaded = self.load(child, source, unit)
             if not loaded.ok:
                 results = [
                     static.get(f.name) or verdict.fail(verdict.blank(f, "crashed"), loaded) for f in unit.functions
@@ -103,13 +105,23 @@ class Grader:
             self.observed(child, unit, runs, results)
             return Attempt(source, repair, results, runs)
 
+    def load(self, child: Child, source: str, unit: Unit) -> Reply:
+        """Load the submission, and the course's own modules that have a class of which the unit gets an object."""
+        needed = {made.module for function in unit.functions for made in self.profile.used(function) if made.module}
+        return child.load("\n".join([source, *(f"import {name}" for name in sorted(needed))]), self.modules)
+
     def observed(self, child: Child, unit: Unit, runs: list[Trial], results: list[FunctionResult]) -> None:
         """What further calls show: a forward that is not the same twice, traits of what is right."""
         ran = [result for result in results if result.outputs]
         if results[0] in ran and not probes.deterministic(child, unit, runs[0]):
-            results[0].status = "wrong"
-            results[0].diagnosis = [found("nondeterministic")]
-        elif results[0] in ran and all(result.status in RIGHT for result in ran):
+            wrong_after_all(results[0], found("nondeterministic"))
+        elif unit.first.role == "sample" and results[0].status in RIGHT:
+            failed, cause = draws.examine(child, unit, self.seeds[0])
+            if failed:
+                verdict.fail(results[0], failed)
+            elif cause:
+                wrong_after_all(results[0], cause)
+        if results[0] in ran and all(result.status in RIGHT for result in ran):
             for name, notes in probes.all_of(child, unit, runs, self.seeds[0]).items():
                 next(result for result in results if result.name == name).traits.extend(notes)
 
@@ -119,12 +131,14 @@ class Grader:
         known: Mapping[str, Any] = self.submission.classes.get(owner, {}) if owner else self.submission.functions
         broken = self.submission.broken.get(owner or function.name)
         result = verdict.blank(function, "not-found")
+        if function.optional and method not in known and not broken:
+            result.max_score = 0.0
         if method in known and not known[method].stub:
             return None
         if method in known:
             result.status, result.diagnosis = "not-implemented", [found("not-implemented-stub")]
         elif broken:
-            result.status, result.exception = "crashed", Raised(broken.type, broken.line, broken.text)
+            result.status, result.exception = "crashed", broken
             result.diagnosis = [found("syntax-error", f"Line {broken.line}: {broken.text}.")]
         else:
             others = set(known) - {f.name.rpartition(".")[2] for f in self.profile.functions}
@@ -156,8 +170,8 @@ class Grader:
 
     def wrong_step(self, unit: Unit, function: Function) -> FunctionResult | None:
         """The result of a step that a function may have suffered from: its own, or that of its forward."""
-        steps = [self.results[f.step] for f in (function, unit.first) if f.step]
-        return next((step for step in steps if step.status not in RIGHT), None)
+        steps = [self.results[f.step] for f in (function, unit.first) if f.step in self.results]
+        return next((step for step in steps if step.status not in RIGHT and not repaired(step)), None)
 
     def second_run(self, unit: Unit, best: Attempt, lost: Mapping[str, FunctionResult]) -> None:
         """Run the group again with right steps: credit for the loop, and its own mistakes without those of the step.
@@ -165,7 +179,7 @@ class Grader:
         lost: names of what is to be graded again, each with the step that is not right.
         """
         with self.open_child() as child:
-            child.load(best.source, self.modules)
+            self.load(child, best.source, unit)
             runs, remark = isolate.run(child, unit, self.seeds)
         if runs is None:
             for result in best.results:
@@ -210,6 +224,18 @@ def verdict_of_rest(unit: Unit, attempt: Attempt) -> None:
     for function, result in zip(unit.functions, attempt.results, strict=True):
         if result.outputs and result.status != "correct" and not result.diagnosis:
             result.diagnosis = causes.of(unit, function, result, attempt.runs)
+
+
+def wrong_after_all(result: FunctionResult, cause: Diagnosis) -> None:
+    """Take back what was found right: further calls have shown that it is not."""
+    result.status, result.diagnosis = "wrong", [cause]
+    for output in result.outputs:
+        output.status = "wrong"
+
+
+def repaired(result: FunctionResult) -> bool:
+    """Whether a function was right once its environment was repaired."""
+    return result.status == "environment" and bool(result.outputs)
 
 
 def found(code: str, more: str = "") -> Diagnosis:

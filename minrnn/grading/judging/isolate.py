@@ -99,9 +99,12 @@ def run(child: Child, unit: Unit, seeds: Sequence[int]) -> tuple[list[Trial] | N
     None where that is not possible.
     """
     steps = Steps(unit.profile, {**unit.profile.sizes, **unit.first.sizes})
+    known = {function.name for function in unit.profile.functions}
     for function in unit.functions:
-        if function.step:
-            child.replace(function.step, steps.callback(unit.profile.find(function.step)))
+        if function.step in known:
+            step = unit.profile.find(function.step)
+            for name in (step.name, *step.aliases):
+                child.replace(name, steps.callback(step))
     runs = trials.run(child, unit, seeds, differences=False)
     if not steps.called:
         return None, UNUSED

@@ -14,7 +14,7 @@ from minrnn.grading.outcome.result import Output
 ORDER = ("correct", "wrong-shape", "not-compared", "not-implemented", "non-finite", "wrong")  # the later one counts
 
 
-def compare(name: str, value: Any, right: Any) -> Output:
+def compare(name: str, value: Any, right: Any, tolerance: float = WRONG) -> Output:
     """The verdict on one tensor. `value` is an array, None where there is none, or the name of a type that is none."""
     right = np.asarray(right)
     shape = list(right.shape)
@@ -28,7 +28,7 @@ def compare(name: str, value: Any, right: Any) -> Output:
         output.status = "non-finite"
     elif same_but_for_ones(array.shape, right.shape):
         output.max_rel_error = error(array, right)
-        if output.max_rel_error <= WRONG:
+        if output.max_rel_error <= tolerance:
             output.status = "correct" if array.shape == right.shape else "wrong-shape"
     return output
 

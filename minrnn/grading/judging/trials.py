@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minrnn.grading.courses import cases
+import numpy as np
+
+from minrnn.grading.courses import cases, sampling
 from minrnn.grading.courses.cases import Case
-from minrnn.grading.courses.layout import to_student
+from minrnn.grading.courses.layout import LETTERS, Layout, to_student
 from minrnn.grading.courses.profile import Function, Profile
 from minrnn.grading.judging import calls
 from minrnn.grading.judging.calls import Answer, Session
-from minrnn.grading.judging.finite import canonical_outputs, own_gradients
+from minrnn.grading.judging.finite import SINGLE_STEP, STEP, canonical_outputs, own_gradients
 from minrnn.grading.judging.outputs import agrees
 from minrnn.grading.reference import Array
 from minrnn.grading.sandbox import Child
@@ -44,13 +46,21 @@ class Unit:
         made = self.profile.classes.get(self.first.owner)
         return made is not None and made.accumulates
 
-    def case(self, seed: int, changes: Mapping[str, int] | None = None) -> Case:
-        """Random inputs of this unit; `changes` are sizes to be tried, such as {"N": 1}."""
-        sizes = {**self.profile.sizes, **self.first.sizes, **(changes or {})}
-        layout = cases.layout_of(self.first.family, self.first.gates, sizes)
+    def setting(self, changes: Mapping[str, Any] | None = None) -> tuple[Layout, list[str], dict[str, Any]]:
+        """The layout, the canonical inputs that are given, and the constants; `changes` as of `case`."""
+        sizes, constants = {**self.profile.sizes, **self.first.sizes}, dict(self.first.constants)
+        for name, value in (changes or {}).items():
+            (sizes if name in LETTERS else constants)[name] = value
         carried = [part.name for tensor in self.profile.given(self.first) for part in tensor.parts]
+        return cases.layout_of(self.first.family, self.first.gates, sizes), carried, constants
+
+    def case(self, seed: int, changes: Mapping[str, Any] | None = None) -> Case:
+        """Random inputs of this unit; `changes` are sizes to be tried, such as {"N": 1}, and constants by name."""
+        layout, carried, constants = self.setting(changes)
+        if self.first.family == sampling.FAMILY:
+            gap = sampling.DRAWN if self.first.role == "sample" else sampling.CHOSEN
+            return cases.told(layout, self.first.family, sampling.peaked(layout, carried, constants, seed, gap))
         upstream = [p.name for t in self.backward.given() for p in t.parts if p.name[0] == "d"] if self.backward else []
-        constants = self.first.constants
         return cases.make(layout, self.first.family, carried, upstream, seed, self.profile.scale, constants)
 
 
@@ -71,6 +81,12 @@ class Trial:
         """The right tensors of a function, in the layout of the course."""
         values = self.case.right()
         return {tensor.name: to_student(tensor, values, self.case.layout) for tensor in function.answered()}
+
+    def single(self, function: Function) -> bool:
+        """Whether a function computes in float32, as far as what it returns shows."""
+        answer = self.answers.get(function.name)
+        tensors = answer.tensors.values() if answer else ()
+        return any(isinstance(tensor, np.ndarray) and tensor.dtype == np.float32 for tensor in tensors)
 
     def own_right(self, function: Function) -> dict[str, Any]:
         """Gradients that are right for the own forward, as far as they were taken."""
@@ -98,8 +114,8 @@ def run(child: Child, unit: Unit, seeds: Sequence[int], differences: bool = True
     Finite differences are taken on every seed on which the forward is wrong and, with `differences`, on the first.
     """
     trials = []
-    for seed in seeds:
-        case = unit.case(seed)
+    for k, seed in enumerate(seeds):
+        case = unit.case(seed, unit.first.turn(k))
         trials.append(Trial(case, Session(child, unit.profile, case.layout)))
     if unit.first.name not in unit.skipped:
         for trial in trials:
@@ -110,11 +126,13 @@ def run(child: Child, unit: Unit, seeds: Sequence[int], differences: bool = True
             if trial.answers[unit.first.name].ok and (
                 (differences and k == 0) or not trial.agrees(unit.first, outputs_of(unit.first))
             ):
-                trial.own = own_gradients(child, unit.profile, unit.first, trial.case, gradients)
+                step = SINGLE_STEP if trial.single(unit.first) else STEP
+                trial.own = own_gradients(child, unit.profile, unit.first, trial.case, gradients, step)
     if unit.backward and unit.backward.name not in unit.skipped:
+        forwards = [trial.answers.get(unit.first.name) for trial in trials]
+        ran = all(forward and forward.ok for forward in forwards)  # on one seed and not on another is a failure
         for trial in trials:
-            forward = trial.answers.get(unit.first.name)
-            if forward and forward.ok:
+            if ran:
                 trial.answers[unit.backward.name] = backward(trial, unit.first, unit.backward)
                 if trial is trials[0] and unit.accumulates:
                     trial.twice = backward(trial, unit.first, unit.backward, again=True).tensors

@@ -12,7 +12,7 @@ from minrnn.grading.judging import calls, outputs
 from minrnn.grading.judging.trials import Trial, Unit
 from minrnn.grading.loading.repair import fault_of
 from minrnn.grading.outcome.codes import CODES
-from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Note, Output, Raised
+from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Note, Output
 from minrnn.grading.sandbox import Reply
 
 STATUS_OF = {"timeout": "timeout", "process-exit": "no-answer", "no-answer": "no-answer"}
@@ -26,6 +26,7 @@ CODE_OF = {
     "malformed": "malformed-result",
     "output-flood": "output-flood",
 }
+SINGLE = 1e-3  # relative error of central differences of a forward in float32
 MANY_CALLS = 8  # of the forward in one backward: it differentiates numerically
 
 
@@ -45,7 +46,7 @@ def judge(unit: Unit, function: Function, trials: Sequence[Trial]) -> FunctionRe
     failed = next((answer.reply for answer in answers if not answer.ok), None)
     if failed:
         return without_cache(unit, fail(result, failed), trials)
-    result.outputs = [_output(function, tensor.name, trials) for tensor in function.answered()]
+    result.outputs = [_output(unit.first, function, tensor.name, trials) for tensor in function.answered()]
     result.diagnosis = [*_missing_values(function, answers[0].reply.value), *_not_added_up(function, trials[0], result)]
     result.status = _status(result.outputs)
     if result.diagnosis and result.status == "not-implemented" and answers[0].reply.value is not None:
@@ -63,7 +64,7 @@ def fail(result: FunctionResult, reply: Reply) -> FunctionResult:
     text = CODES[code].what
     if reply.exception and reply.status == "exception":
         raised = reply.exception
-        result.exception = Raised(raised.type, raised.line, raised.text)
+        result.exception = raised
         fault = fault_of(raised.type, raised.text)
         if fault:
             result.status, code = "environment", fault
@@ -117,7 +118,7 @@ def note(code: str) -> Note:
     return Note(code, CODES[code].what)
 
 
-def _output(function: Function, name: str, trials: Sequence[Trial]) -> Output:
+def _output(first: Function, function: Function, name: str, trials: Sequence[Trial]) -> Output:
     """The verdict on one returned tensor over all cases."""
     verdicts = []
     for trial in trials:
@@ -125,7 +126,7 @@ def _output(function: Function, name: str, trials: Sequence[Trial]) -> Output:
         verdict = outputs.compare(name, value, trial.right(function)[name])
         own = trial.own_right(function).get(name)
         if own is not None:
-            against = outputs.compare(name, value, own)
+            against = outputs.compare(name, value, own, SINGLE if trial.single(first) else outputs.WRONG)
             verdict.fd_rel_error = against.max_rel_error
             if outputs.ORDER.index(against.status) < outputs.ORDER.index(verdict.status):
                 verdict.status = against.status

@@ -11,7 +11,9 @@ from minrnn.grading.reference.layers import LAYERS
 from minrnn.grading.reference.lstm import LSTM
 from minrnn.grading.reference.optimizers import OPTIMIZERS
 from minrnn.grading.reference.rnn import RNN
+from minrnn.grading.reference.sampling import SAMPLING
 from minrnn.grading.reference.sequence import sequence_family, step_family
+from minrnn.grading.reference.stacked import STACKED
 
 CELLS = {
     "rnn": RNN(),
@@ -36,6 +38,6 @@ def _recurrent() -> list[Family]:
     return found
 
 
-FAMILIES = {family.name: family for family in (*_recurrent(), *LAYERS, *CHARRNN, *OPTIMIZERS)}
+FAMILIES = {family.name: family for family in (*_recurrent(), *LAYERS, *CHARRNN, *SAMPLING, *STACKED, *OPTIMIZERS)}
 
 __all__ = ["CELLS", "FAMILIES", "NONE", "Array", "Arrays", "Bug", "Family"]

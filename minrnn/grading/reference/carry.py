@@ -75,15 +75,17 @@ def _incoming(state: str, up: Array, t: int, carry: Array, bug: Bug) -> Array:
         ignored = bug.find("upstream-ignored", where="h")
         if ignored:
             own = np.full_like(own, 1.0 if ignored.detail["value"] == "ones" else 0.0)
-        if bug.backward("upstream-ignored", "order"):
-            own = up[len(up) - 1 - t]
+        order = bug.find("upstream-ignored", where="order")
+        if order:
+            shift = order.detail.get("shift")
+            own = up[len(up) - 1 - t] if shift is None else up[min(t + shift, len(up) - 1)]
         if bug.backward("gradient-added-to-itself", "upstream"):
             own = 2 * own
         if bug.backward("gradient-added-to-itself", "last upstream") and t == len(up) - 1:
             own = 2 * own
         if bug.backward("sign-flipped", "upstream"):
             own = -own
-    if bug.backward("missing-time-carry") or bug.backward(CARRY_CODES[state]):
+    if bug.backward("missing-time-carry") or bug.backward(CARRY_CODES[state], where=""):
         return own
     if bug.backward("mean-instead-of-sum", f"incoming {state}"):
         return (own + carry) / 2
@@ -107,8 +109,9 @@ def passed_on(
             given = old + given
         if bug.backward("gradient-added-to-itself", f"twice {state}"):
             given = 2 * given
-        if bug.backward("wrong-variable-returned", f"carry {state}"):
-            given = d
+        other = bug.find("wrong-variable-returned", where=f"carry {state}")
+        if other:
+            given = dstates[states.index(other.detail["value"])] if other.detail else d
         new.append(given)
     if bug.backward("wrong-variable-returned", "carries exchanged"):
         new.reverse()
@@ -138,6 +141,7 @@ def initial_gradients(
                     "all steps": sum((deltas[t].dstates[k] for t in steps), zero[k]),
                     "upstream": up[k][0],
                     "received": received[steps[0]][k],
+                    "delta": deltas[steps[0]].da,  # what a step in place makes of the upstream, with one gate
                 }[wrong.detail["value"]]
             )
         else:

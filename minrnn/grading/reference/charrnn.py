@@ -17,19 +17,20 @@ from minrnn.grading.reference.units import softmax
 CELL = RNN()
 
 
-def _as_sequence(inputs: Arrays) -> Arrays:
+def _as_sequence(inputs: Arrays, bug: Bug) -> Arrays:
     """The inputs of the loop: one-hot rows, a batch of one."""
-    ids = np.asarray(inputs["ids"])
+    ids = np.asarray(inputs["targets" if bug.forward("embedding-wrong-index") else "ids"])
     one_hot = np.zeros((len(ids), 1, len(inputs["Wx"])))
     one_hot[ids >= 0, 0, ids[ids >= 0]] = 1.0
     return {**inputs, "x": one_hot, "h0": np.reshape(inputs["h0"], (1, -1))}
 
 
 def _states_and_probabilities(inputs: Arrays, bug: Bug) -> tuple[Array, Array]:
-    outputs, _ = run(CELL, _as_sequence(inputs), bug)
+    outputs, _ = run(CELL, _as_sequence(inputs, bug), bug)
     h = outputs["h"][:, 0]
     z = h @ inputs["Wy"]
-    return h, softmax(z if bug.forward("bias-missing", "by") else z + inputs["by"])
+    axis = 0 if bug.forward("softmax-wrong-axis", "loss") else -1
+    return h, softmax(z if bug.forward("bias-missing", "by") else z + inputs["by"], axis)
 
 
 def loss(inputs: Arrays, bug: Bug = NONE) -> Arrays:
@@ -42,7 +43,7 @@ def loss(inputs: Arrays, bug: Bug = NONE) -> Arrays:
         total = nll.mean()
     if bug.forward("sign-flipped", "loss"):
         total = -total
-    if bug.forward("time-loop-skips-step", "loss"):
+    if bug.forward("gradient-not-accumulated", "loss"):
         total = nll[-1]
     state = inputs["h0"] if bug.forward("wrong-previous-state", "h") else h[-1]
     return {"loss": np.asarray(total), "h": np.reshape(state, -1)}
@@ -54,13 +55,16 @@ def gradients(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Arrays:
     targets = np.asarray(inputs["targets"])
     dz = p.copy()
     if not bug.backward("softmax-target-not-subtracted"):
-        dz[np.arange(len(targets)), targets] -= 1
+        dz[np.arange(len(targets)), targets] -= -1 if bug.backward("sign-flipped", "target") else 1
+    skipped = bug.find("time-loop-skips-step")
+    if skipped and skipped.detail.get("loop") == "the only one":  # the output layer is in the same loop
+        dz[0 if skipped.where == "first" else -1] = 0
     if bug.forward("mean-instead-of-sum", "loss"):
         dz /= len(targets)
     if bug.forward("sign-flipped", "loss"):
         dz = -dz
     dh = (dz @ inputs["Wy"].T)[:, None]
-    sequence = _as_sequence(inputs)
+    sequence = _as_sequence(inputs, bug)
     _, _, deltas = reverse(CELL, sequence, {"dh": dh}, bug)
     read = np.concatenate([[np.reshape(inputs["h0"], -1)], h[:-1]]) if bug.backward("wrong-previous-state", "Wy") else h
     dWy, dby = read.T @ dz, dz.sum(axis=0)

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from minrnn.grading.reference.bug import Array, Bug
-from minrnn.grading.reference.units import KINDS, Delta, Weights, kind_of, preactivation, reverse_affine, slope, split
+from minrnn.grading.reference.units import KINDS, Delta, Weights, kind_of, preactivation, reverse_affine, split, through
 
 GATES = "rzn"
 
@@ -61,23 +61,27 @@ class GRU:
         a = {k: from_x[_read_from(k, bug)] + from_h[_read_from(k, bug)] for k in "rz"}
         kinds = {k: kind_of(k, "tanh" if k == "n" else "sigmoid", bug) for k in GATES}
         s = {k: KINDS[kinds[k]](a[k]) for k in "rz"}
-        for k in "rz":
-            if bug.forward("gate-not-applied", k):
-                s[k] = np.ones_like(s[k])
+        reset = np.ones_like(s["r"]) if bug.forward("gate-not-applied", "r") else s["r"]
         bhn = np.zeros_like(h_prev[0]) if w.bhn is None or bug.forward("bias-missing", "bhn") else w.bhn
         n = _read_from("n", bug)
         if after:
             q = from_h[n] + bhn
-            a["n"] = from_x[n] + s["r"] * q
+            a["n"] = from_x[n] + reset * q
             if bug.forward("gru-reset-placement", "bhn"):
                 a["n"] = from_x[n] + s["r"] * from_h[n] + bhn
+            if bug.forward("gru-reset-placement", "x"):
+                a["n"] = s["r"] * (from_x[n] + q)
         else:
             q = h_prev
-            gated = s["r"] * h_prev
+            gated = reset * h_prev
             a["n"] = from_x[n] + split(preactivation(np.zeros_like(x), gated, silent, bug), order)[n] + bhn
         s["n"] = KINDS[kinds["n"]](a["n"])
         keep = s["z"] if self.keep_is_z != bug.forward("gru-interpolation-flipped") else 1 - s["z"]
-        h = (1 - keep) * s["n"] + keep * h_prev
+        alone = bug.find("gate-not-applied", "forward", "z")
+        shares = {"n": 1 - keep, "h_prev": keep}
+        if alone:
+            shares[alone.detail["of"]] = np.ones_like(keep)
+        h = shares["n"] * s["n"] + shares["h_prev"] * h_prev
         return (h,), GRUTrace(x, h_prev, h, a, s, kinds, order, q, keep, after)
 
     def backward(self, d: tuple[Array, ...], carry: tuple[Array, ...], tr: GRUTrace, w: Weights, bug: Bug) -> Delta:
@@ -94,7 +98,7 @@ class GRU:
         def activated(k: str) -> Array:
             source = bug.find("gate-copy-paste", where=k)
             j = source.detail["slope"] if source and "slope" in source.detail else k
-            return raw[k] * slope(k, tr.kinds[j], s[j], tr.a[j], raw[k], bug)
+            return through(k, tr.kinds[j], s[j], tr.a[j], raw[k], bug)
 
         da = {"n": activated("n"), "z": activated("z")}
         Wn = split(w.Wh, tr.order)["n"]
@@ -129,7 +133,7 @@ class GRU:
         """The gradients of the arguments from those of the pre-activations."""
         swapped = bug.find("gate-order-swapped", where="")
         order = swapped.detail["order"] if swapped else tr.order
-        lost = bug.find("cell-gradient-incomplete", where="dh_prev")
+        lost = bug.find("gru-gradient-incomplete", where="dh_prev")
         paths = "".join(k for k in "krzn" if not lost or k not in lost.detail["lost"])
         reset = np.ones_like(tr.s["r"]) if bug.backward("gate-not-applied", "r") else tr.s["r"]
         dq = da["n"] * reset
@@ -141,8 +145,13 @@ class GRU:
             tr.x, tr.h_prev, w, stack[0], stack[1], stack[2], stack[3], bug, gates=order
         )
         if lost:
-            through = {k: recurrent[k] if k in paths else np.zeros_like(dq) for k in GATES}
-            dh_prev = np.concatenate([through[k] for k in order], axis=1) @ w.Wh.T
+            kept_paths = {k: recurrent[k] if k in paths else np.zeros_like(dq) for k in GATES}
+            dh_prev = np.concatenate([kept_paths[k] for k in order], axis=1) @ w.Wh.T
+        if tr.after and bug.backward("gate-not-applied", "dWhn"):
+            H = tr.h_prev.shape[1]
+            at = order.index("n") * H
+            shares["dWh"] = shares["dWh"].copy()
+            shares["dWh"][:, at : at + H] = tr.h_prev.T @ da["n"]
         if not tr.after:
             gated = tr.h_prev if bug.backward("gate-not-applied", "dWhn") else tr.h_prev * tr.s["r"]
             H = gated.shape[1]
@@ -165,7 +174,7 @@ def _read_from(gate: str, bug: Bug) -> str:
 
 def _mixing_difference(tr: GRUTrace, bug: Bug) -> Array:
     """The derivative of h by what is kept: h_prev − n."""
-    lost = bug.find("cell-gradient-incomplete", where="z")
+    lost = bug.find("gru-gradient-incomplete", where="z")
     if lost:
         return tr.h_prev if lost.detail["lost"] == "n" else -tr.s["n"]
-    return tr.h_prev - tr.s["n"]
+    return (tr.h if bug.backward("wrong-previous-state", "z") else tr.h_prev) - tr.s["n"]

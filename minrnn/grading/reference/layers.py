@@ -65,15 +65,16 @@ def _finish(g: Arrays, inputs: Arrays, bug: Bug) -> Arrays:
         names = list(g) if wrong.where == "all" else [n for n in wrong.where.split() if n in g]
         if wrong.code == "sign-flipped":
             g = g | {n: -g[n] for n in names}
-        if wrong.code in ("mean-instead-of-sum", "sum-instead-of-mean"):
+        if wrong.code in ("mean-instead-of-sum", "sum-instead-of-mean") and names:
             by = _count(wrong.detail["by"], inputs)
             g = g | {n: g[n] / by if wrong.code.startswith("mean") else g[n] * by for n in names}
         if wrong.code == "gradient-added-to-itself":
             g = g | {n: g[n] * wrong.detail["factor"] for n in names}
         if wrong.code == "missing-transpose":
             g = g | {n: g[n].T for n in names}
-        if wrong.code == "bias-gradient-scalar":
-            g = g | {"db": np.asarray(g["db"].sum())}
+        if wrong.code == "bias-gradient-scalar" and "db" in g:
+            total = g["db"].sum()
+            g = g | {"db": np.full_like(g["db"], total) if "spread" in wrong.detail else np.asarray(total)}
         if wrong.code == "bias-gradient-from-weights":
             g = g | {"db": g["dw"].sum(axis=wrong.detail["axis"])}
         if wrong.code == "wrong-variable-returned" and wrong.side == "backward":
@@ -90,8 +91,17 @@ def _count(by: str, inputs: Arrays) -> int:
 
 def _embedding_forward(inputs: Arrays, bug: Bug = NONE) -> Arrays:
     ids, W = np.asarray(inputs["ids"]), np.asarray(inputs["W"], dtype=np.float64)
-    shifted = bug.find("embedding-wrong-index", "forward")
-    return {"out": W[(ids + (shifted.detail["shift"] if shifted else 0)) % len(W)]}
+    wrong = bug.find("embedding-wrong-index", "forward")
+    return {"out": W[_looked_up(ids, wrong, len(W)) if wrong else ids]}
+
+
+def _looked_up(ids: Array, wrong: Bug, V: int) -> Array:
+    """The ids that stand in the place of the right ones."""
+    index = wrong.detail["index"]
+    if index == "shifted":
+        return (ids + wrong.detail["shift"]) % V
+    first = {"first step": ids[:1], "first example": ids[:, :1], "other axis": ids.T.reshape(ids.shape)}[index]
+    return np.broadcast_to(first, ids.shape)
 
 
 def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Arrays:
@@ -101,11 +111,9 @@ def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Ar
         dout = np.ones_like(dout)
     dW = np.zeros_like(W)
     wrong = bug.find("embedding-wrong-index")
-    at = ids
-    if wrong and wrong.detail["index"] == "shifted":
-        at = (ids + wrong.detail["shift"]) % len(W)
-    elif wrong and wrong.detail["index"] == "other axis":
-        at = ids.T.reshape(ids.shape)
+    at = _looked_up(ids, wrong, len(W)) if wrong and "index" in wrong.detail else ids
+    if wrong and "upstream" in wrong.detail:
+        dout = np.broadcast_to(dout[:1] if wrong.detail["upstream"] == "first step" else dout[:, :1], dout.shape)
     lost = bug.find("embedding-duplicates-lost")
     if lost and lost.detail["kept"] == "last":
         dW[at] = dout
@@ -124,6 +132,11 @@ def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Ar
     if bug.backward("batch-axis-dropped", "dW"):
         dW = np.zeros_like(W)
         np.add.at(dW, at[:, 0], dout[:, 0])
+    occurrences = np.bincount(ids.ravel(), minlength=len(W))[:, None]
+    if bug.find("mean-instead-of-sum", where="occurrences"):
+        dW = dW / np.maximum(occurrences, 1)
+    if bug.backward("bias-gradient-scalar", "dW"):  # the sum over the occurrences has no axis
+        dW = np.broadcast_to(dW.sum(axis=1, keepdims=True), dW.shape)
     return _finish({"dW": dW}, inputs, bug)
 
 

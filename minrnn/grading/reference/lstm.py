@@ -11,7 +11,18 @@ from typing import ClassVar
 import numpy as np
 
 from minrnn.grading.reference.bug import Array, Bug
-from minrnn.grading.reference.units import KINDS, Delta, Weights, kind_of, preactivation, reverse_affine, slope, split
+from minrnn.grading.reference.units import (
+    KINDS,
+    UNBRACKETED,
+    Delta,
+    Weights,
+    kind_of,
+    preactivation,
+    reverse_affine,
+    slope,
+    split,
+    through,
+)
 
 GATES = "ifog"
 
@@ -52,43 +63,40 @@ class LSTM:
         if bug.forward("cell-tanh-missing", "c"):
             kinds["c"] = "identity"
         s = {k: KINDS[kinds[k]](a[k]) for k in GATES}
-        activated = dict(s)
-        for k in GATES:
-            other = bug.find("gate-copy-paste", "forward", k)
-            if other and "value" in other.detail:
-                s[k] = activated[other.detail["value"]]
-            if bug.forward("gate-not-applied", k):
-                s[k] = np.ones_like(s[k])
+        used = {k: _used_for(k, s, bug) for k in GATES}
         cell = np.zeros_like(c_prev) if bug.forward("initial-state-ignored", "c_prev") else c_prev
         if bug.forward("wrong-previous-state", "f"):
             cell = h_prev
-        c = s["f"] * cell + s["i"] * s["g"]
+        if bug.forward("state-not-carried", "c_prev"):
+            cell = np.ones_like(c_prev)
+        c = used["f"] * cell + (-1 if bug.forward("sign-flipped", "i") else 1) * used["i"] * used["g"]
         shown = c_prev if bug.forward("wrong-previous-state", "o") else c
         a["c"], s["c"] = shown, KINDS[kinds["c"]](shown)
-        h = s["o"] * s["c"]
+        h = used["o"] * s["c"]
         return (h, c), LSTMTrace(x, h_prev, c_prev, h, c, a, s, kinds, order)
 
     @staticmethod
     def backward(d: tuple[Array, ...], carry: tuple[Array, ...], tr: LSTMTrace, w: Weights, bug: Bug) -> Delta:
         """Reverse for the gradients d of (h, c); `carry` is the part of d that came from step t+1."""
         dh, dc_next = d
+        dh_of = {k: dh - carry[0] if bug.backward("missing-hidden-carry", k) else dh for k in "oc"}
         fused = tr  # what the slopes are taken from, where they are taken of all blocks at once
         tr = _unpacked(tr, bug)
         if not bug.backward("gate-order-swapped", "unpacked"):
             fused = tr
         s = tr.s
-        dc, from_h = _cell_gradient(dh, dc_next, tr, bug)
-        raw = _gate_gradients(dh, dc, dc_next, from_h, tr, bug)
+        dc, from_h = _cell_gradient(dh_of["c"], dc_next, tr, bug)
+        raw = _gate_gradients(dh_of["o"], dc, dc_next, from_h, tr, bug)
         da = {}
         for k in GATES:
             source = bug.find("gate-copy-paste", where=k)
             from_gate = source.detail.get("slope", k) if source else k
-            inner = slope(k, tr.kinds[from_gate], fused.s[from_gate], tr.a[from_gate], raw[k], bug)
-            da[k] = raw[k] * inner
+            unit = (k, tr.kinds[from_gate], fused.s[from_gate], tr.a[from_gate], raw[k], bug)
+            da[k] = through(*unit)
             once = bug.find("derivative-precedence", where=k)
-            if once:
+            if once and "on" in once.detail:
                 part = (from_h if once.detail["on"] == "dh" else dc_next) * _factors(tr)[k]
-                da[k] = (raw[k] - part) + part * inner
+                da[k] = (raw[k] - part) + part * slope(*unit)
         right = dict(da)
         for k in GATES:
             source = bug.find("gate-copy-paste", where=k)
@@ -107,6 +115,16 @@ def _read_from(gate: str, bug: Bug) -> str:
     """The block that the forward reads for a gate."""
     source = bug.find("gate-copy-paste", "forward", gate)
     return str(source.detail.get("whole", gate)) if source else gate
+
+
+def _used_for(gate: str, s: dict[str, Array], bug: Bug) -> Array:
+    """What the forward multiplies with for a gate; the backward that belongs to it still has the gate itself."""
+    if bug.forward("gate-not-applied", gate):
+        return np.ones_like(s[gate])
+    other = bug.find("gate-copy-paste", "forward", gate)
+    if other and "value" in other.detail:
+        return s[other.detail["value"]]
+    return 1 - s[other.detail["rest of"]] if other and "rest of" in other.detail else s[gate]
 
 
 def _unpacked(tr: LSTMTrace, bug: Bug) -> LSTMTrace:
@@ -137,6 +155,8 @@ def _cell_gradient(dh: Array, dc_next: Array, tr: LSTMTrace, bug: Bug) -> tuple[
         inner = 1 - np.tanh(tr.c_prev) ** 2
     if bug.backward("wrong-activation-derivative", "dc"):
         inner = 1 - tr.h * tr.h
+    if bug.backward("tanh-applied-twice", "dc"):
+        inner = 1 - np.tanh(tr.h) ** 2
     output = s["o"]
     if bug.backward("cell-path-without-output-gate"):
         output = np.ones_like(output)
@@ -144,7 +164,10 @@ def _cell_gradient(dh: Array, dc_next: Array, tr: LSTMTrace, bug: Bug) -> tuple[
     if gate:
         output = s[gate.detail["operand"]]
     from_h = dh * output * inner
-    if bug.backward("derivative-precedence", "c"):
+    bare = bug.find("derivative-precedence", where="c")
+    if bare and "form" in bare.detail:
+        from_h = UNBRACKETED[bare.detail["form"]](s["c"], dh * output)
+    if bare and not bare.detail:
         return (dc_next + dh * output) * inner, from_h
     if bug.backward("derivative-precedence", "dc"):
         return (dc_next + dh) * output * inner, from_h
@@ -179,6 +202,8 @@ def _gate_gradients(dh: Array, dc: Array, dc_next: Array, from_h: Array, tr: LST
         if source and "operand" in source.detail:
             factor = s[source.detail["operand"]]
         incoming = dh if k == "o" else dc
+        if bug.backward("upstream-ignored", k):
+            incoming = np.ones_like(dc)
         part = bug.on("cell-gradient-incomplete", k)
         if part:
             incoming = from_h if part.detail["lost"] == "dc" else dc_next

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minrnn.grading.reference.bug import Array, Bug
-from minrnn.grading.reference.units import KINDS, Delta, Weights, kind_of, preactivation, reverse_affine, slope
+from minrnn.grading.reference.units import KINDS, Delta, Weights, kind_of, preactivation, reverse_affine, slope, through
 
 
 @dataclass
@@ -45,9 +45,11 @@ class RNN:
         """Reverse for the gradient d of h; `carry` is the part of d that came from step t+1."""
         (dh,) = d
         s = slope("h", tr.kind, tr.h, tr.a, dh, bug)
+        da = through("h", tr.kind, tr.h, tr.a, dh, bug)
         if bug.backward("wrong-activation-derivative", "dh"):
-            s = 1 - tr.h_prev**2
-        da = dh * s
+            da = dh * (1 - tr.h_prev**2)
+        if bug.backward("upstream-ignored", "da"):
+            da = s
         if bug.backward("derivative-precedence", "carry"):
             da = (dh - carry[0]) + carry[0] * s
         if bug.backward("derivative-precedence", "upstream"):

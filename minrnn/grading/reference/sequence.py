@@ -40,8 +40,9 @@ def step_family(name: str, cell: Any) -> Family:
         new, trace = cell.forward(inputs["x"], given, w, bug)
         _spoil_step(trace, bug)
         up = tuple(upstream.get(f"d{s}", np.zeros_like(h)) for s, h in zip(cell.states, new, strict=True))
-        if bug.backward("upstream-ignored", "h"):
-            up = (np.ones_like(up[0]), *up[1:])
+        ignored = bug.find("upstream-ignored", where="h")
+        if ignored:
+            up = (np.full_like(up[0], 1.0 if ignored.detail["value"] == "ones" else 0.0), *up[1:])
         delta = cell.backward(up, tuple(np.zeros_like(u) for u in up), trace, w, bug)
         gradients = {"dx": delta.dx}
         gradients |= {f"d{s}": g for s, g in zip(states, delta.dstates, strict=True)} | delta.weights
@@ -140,9 +141,13 @@ def run(cell: Any, inputs: Arrays, bug: Bug) -> tuple[Arrays, dict[int, Any]]:
         for name, state in zip(cell.states, states, strict=True):
             outputs[name][t] = state
         if stuck:
+            at = tuple(outputs[name][order[0]] for name in cell.states) if "step" in stuck.detail else start
             states = tuple(
-                s0 if name in stuck.where else s for name, s0, s in zip(cell.states, start, states, strict=True)
+                s0 if name in stuck.where else s for name, s0, s in zip(cell.states, at, states, strict=True)
             )
+        taken = bug.find("wrong-previous-state", "forward", "carried")
+        if taken:  # one state is handed on for both
+            states = (states[cell.states.index(taken.detail["vector"])],) * len(states)
     return outputs, traces
 
 
@@ -199,7 +204,10 @@ def _with_prediction(outputs: Arrays, inputs: Arrays, bug: Bug) -> Arrays:
     """The outputs and, where the course has one, y = softmax(h Wy + by)."""
     if "Wy" not in inputs:
         return outputs
-    z = outputs["h"] @ inputs["Wy"]
+    h = outputs["h"]
+    if bug.forward("wrong-previous-state", "y"):  # the state before the step
+        h = inputs["h_prev"] if h.ndim == 2 else np.concatenate([np.asarray(inputs["h0"])[None], h[:-1]])
+    z = h @ inputs["Wy"]
     if not bug.forward("bias-missing", "by"):
         z = z + inputs["by"]
     axis = bug.find("softmax-wrong-axis", "forward")

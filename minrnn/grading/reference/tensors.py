@@ -88,8 +88,14 @@ def _spoil(g: Arrays, deltas: list[Delta], inputs: Arrays, bug: Bug) -> Arrays:
         j = detail["gates"].index(detail["by"])
         tiled = {n: np.tile(g[n][..., j * H : (j + 1) * H], len(detail["gates"])) for n in names}
         return g | {n: _in_block(g[n], tiled[n], detail["gate"], detail["gates"]) for n in names}
+    if code == "missing-transpose" and "gate" in detail:
+        H = g["dWh"].shape[0]
+        turned = np.concatenate([block.T for block in np.split(g["dWh"], g["dWh"].shape[1] // H, axis=1)], axis=1)
+        return g | {n: _in_block(g[n], turned, detail["gate"], detail["gates"]) for n in names if n == "dWh"}
     if code == "missing-transpose":
         return g | {n: g[n].T for n in names if n in ("dWx", "dWh")}
+    if code == "bias-gradient-scalar" and "spread" in detail:
+        return g | {where: np.full_like(g[where], g[where].sum())}
     if code == "bias-gradient-scalar":
         if "gate" in detail:
             H = len(g[where]) // len(detail["gates"])

@@ -63,8 +63,12 @@ def preactivation(x: Array, h: Array, w: Weights, bug: Bug) -> Array:
     swapped = bug.find("concat-order-swapped", "forward")
     if swapped:
         Wx, Wh = exchange_rows(Wx, Wh, first=swapped.where)
-    if bug.forward("missing-transpose", "Wh"):
-        Wh = np.concatenate([block.T for block in np.split(Wh, Wh.shape[1] // len(Wh), axis=1)], axis=1)
+    turned = bug.find("missing-transpose", "forward", "Wh")
+    if turned:
+        gates = turned.detail.get("gates", "?" * (Wh.shape[1] // len(Wh)))
+        only = turned.detail.get("gate", "?")
+        pairs = zip(gates, np.split(Wh, len(gates), axis=1), strict=True)
+        Wh = np.concatenate([block.T if gate == only else block for gate, block in pairs], axis=1)
     b = w.b
     borrowed = bug.find("gate-copy-paste", "forward", "weights")
     if borrowed:
@@ -74,11 +78,26 @@ def preactivation(x: Array, h: Array, w: Weights, bug: Bug) -> Array:
         blocks[borrowed.detail["gate"]] = blocks[borrowed.detail["by"]]
         taken[name] = np.concatenate([blocks[k] for k in gates], axis=-1)
         Wx, Wh, b = taken["Wx"], taken["Wh"], taken["b"]
+    partial = bug.find("bias-missing", "forward", "one of two") or bug.find("bias-missing", "forward", "one gate")
+    if partial:
+        b = b * _share_of_bias(partial, len(b))
     if bug.forward("initial-state-ignored", "h_prev"):
         h = np.zeros_like(h)
     if bug.forward("bias-missing", "b"):
         return x @ Wx + h @ Wh
+    if bug.forward("sign-flipped", "b"):
+        return x @ Wx + h @ Wh - b
     return x @ Wx + h @ Wh + b
+
+
+def _share_of_bias(bug: Bug, size: int) -> Array:
+    """How much of the sum of two biases is added, where one is left out, for each entry."""
+    share = np.full(size, bug.detail.get("share", 2 * bug.detail.get("twice", 0.0)))
+    if "gate" not in bug.detail:
+        return share
+    gates = bug.detail["gates"]
+    own = np.repeat([gate == bug.detail["gate"] for gate in gates], size // len(gates))
+    return np.where(own, share, 1.0)
 
 
 def exchange_rows(Wx: Array, Wh: Array, first: str) -> tuple[Array, Array]:
@@ -110,6 +129,9 @@ SLOPES: dict[
     "1+s²": lambda s, a, d: 1 + s * s,
     "s": lambda s, a, d: s,
     "s²": lambda s, a, d: s * s,
+    "1+s": lambda s, a, d: 1 + s,
+    "s(1+s)": lambda s, a, d: s * (1 + s),
+    "s(1-s²)": lambda s, a, d: s * (1 - s * s),
     "(1-s)²": lambda s, a, d: (1 - s) ** 2,
     "√(1-s²)": lambda s, a, d: np.sqrt(np.maximum(1 - s * s, 0)),
     "1-a²": lambda s, a, d: 1 - a * a,
@@ -118,7 +140,25 @@ SLOPES: dict[
     "sigmoid twice": lambda s, a, d: sigmoid(s) * (1 - sigmoid(s)),
     "tanh of the gradient": lambda s, a, d: 1 - d * d,
     "tanh(d)": lambda s, a, d: 1 - np.tanh(d) ** 2,
+    "twice": lambda s, a, d: (1 - s * s) ** 2,
+    "sigmoid's twice": lambda s, a, d: (s * (1 - s)) ** 2,
 }
+UNBRACKETED: dict[
+    str, Callable[[Array, Array], Array]
+] = {  # what becomes of upstream · derivative without brackets, for the value s and the upstream d
+    "d - s²": lambda s, d: d - s * s,
+    "1 - s² d": lambda s, d: 1 - s * s * d,
+    "d s - s": lambda s, d: d * s - s,
+    "s - s d": lambda s, d: s - s * d,
+}
+
+
+def through(gate: str, kind: str, s: Array, a: Array, d: Array, bug: Bug) -> Array:
+    """The gradient of the pre-activation: d, the gradient of the unit, times the derivative of its nonlinearity."""
+    bare = bug.on("derivative-precedence", gate)
+    if bare and "form" in bare.detail:
+        return UNBRACKETED[bare.detail["form"]](s, d)
+    return d * slope(gate, kind, s, a, d, bug)
 
 
 def slope(gate: str, kind: str, s: Array, a: Array, d: Array, bug: Bug) -> Array:
@@ -164,6 +204,11 @@ def reverse_affine(
         dWh = np.outer(h[n], dv[n]) if "dWh" in alone.where else dWh
         db = da[n] if "db" in alone.where else db
     Wx, Wh = _blocks_mistaken("dx", w.Wx, gates, bug), _blocks_mistaken("dh_prev", w.Wh, gates, bug)
+    turned = bug.find("missing-transpose", where="dh_prev")
+    if turned and "gate" in turned.detail:
+        blocks = split(Wh, gates)
+        blocks[turned.detail["gate"]] = blocks[turned.detail["gate"]].T
+        Wh = np.concatenate([blocks[k] for k in gates], axis=1)
     dx = operand("dx", da) @ Wx.T
     dh = _through_Wh(operand("dh_prev", dv), Wh, bug)
     swapped = bug.find("concat-order-swapped", where="dx dh_prev")
@@ -196,7 +241,8 @@ def _exchange_columns(dx: Array, dh: Array, first: str) -> tuple[Array, Array]:
 
 def _through_Wh(dv: Array, Wh: Array, bug: Bug) -> Array:
     """dv Whᵀ (N,H)."""
-    transposed = bug.backward("missing-transpose", "dh_prev")
+    wrong = bug.find("missing-transpose", where="dh_prev")
+    transposed = wrong is not None and "gate" not in wrong.detail
     elementwise = bug.find("elementwise-for-matmul")
     if not transposed and elementwise is None:
         return dv @ Wh.T

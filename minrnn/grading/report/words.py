@@ -130,7 +130,8 @@ def _where(function: FunctionResult, outputs: Iterable[Output], causes: Iterable
         place = raised.place or (f"line {raised.line}" if raised.line is not None else "")
         lines.append(f"{raised.type}{f' in {place}' if place else ''}: {raised.text}")
     if function.blocked_by:
-        lines.append(f"needs {function.blocked_by}, where the cause lies")
+        stub = any(cause.code == "blocked-by-stub" for cause in causes)
+        lines.append(f"needs {function.blocked_by}, {'which is not written' if stub else 'where the cause lies'}")
     return lines
 
 

@@ -8,9 +8,10 @@ from functools import cache
 from minrnn.grading.reference import Bug
 from minrnn.grading.variants import gated, recurrent
 from minrnn.grading.variants.layers import LAYERS
+from minrnn.grading.variants.sampling import SAMPLING
 from minrnn.grading.variants.training import TRAINING
 
-OTHERS = LAYERS | TRAINING
+OTHERS = LAYERS | TRAINING | SAMPLING
 
 
 def variants_for(family: str, own_forward: Bug | None = None) -> list[Bug]:
@@ -52,7 +53,7 @@ def _variants(family: str) -> tuple[Bug, ...]:
     }[kind]()
     found += recurrent.forward_of_any()
     if not step:
-        found += recurrent.backward_of_loop(states)
+        found += recurrent.backward_of_loop(states, len(gates))
     found += {
         "rnn": lambda: recurrent.backward_of_rnn(step),
         "lstm": lambda: gated.backward_of_lstm(step),

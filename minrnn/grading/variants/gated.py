@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from itertools import combinations, permutations
 
 from minrnn.grading.reference import Bug
-from minrnn.grading.variants.recurrent import bug, forward_bug, sigmoid_slopes, spoilt_states, tanh_slopes
+from minrnn.grading.variants.recurrent import (
+    bug,
+    forward_bug,
+    one_of_two_biases,
+    sigmoid_slopes,
+    spoilt_states,
+    tanh_slopes,
+)
 
 
 def gate_orders(gates: str) -> list[str]:
@@ -17,6 +24,8 @@ def forward_of_gates(gates: str, tanh: str) -> Iterator[Bug]:
     yield from (forward_bug("gate-order-swapped", order=order) for order in gate_orders(gates))
     for gate in gates:
         yield forward_bug("nonlinearity-missing", gate)
+        yield forward_bug("bias-missing", "one gate", gate=gate, gates=gates)
+        yield forward_bug("missing-transpose", "Wh", gate=gate, gates=gates)
         yield forward_bug("nonlinearity-wrong", gate, kind="sigmoid" if gate in tanh else "tanh")
         others = [other for other in gates if other != gate]
         yield from (forward_bug("gate-copy-paste", gate, whole=other) for other in others)
@@ -42,7 +51,10 @@ def forward_of_lstm(step: bool) -> Iterator[Bug]:
     yield from forward_of_gates("ifog", "g")
     yield forward_bug("cell-tanh-missing", "c")
     yield forward_bug("nonlinearity-wrong", "c", kind="sigmoid")
-    yield from (forward_bug("gate-not-applied", gate) for gate in "ifo")
+    yield from (forward_bug("gate-not-applied", gate) for gate in "ifog")
+    yield from (forward_bug("gate-copy-paste", gate, **{"rest of": other}) for gate, other in ("if", "fi"))
+    yield forward_bug("sign-flipped", "i")
+    yield forward_bug("state-not-carried", "c_prev")
     yield from (forward_bug("gate-copy-paste", "g", value=other) for other in "ifo")
     yield from (forward_bug("gate-copy-paste", gate, value="g") for gate in "ifo")
     yield forward_bug("initial-state-ignored", "c_prev")
@@ -57,6 +69,7 @@ def slopes_of_lstm() -> Iterator[Bug]:
     """The slopes of the gates and of the cell's tanh."""
     yield from tanh_slopes("c")
     yield bug("wrong-activation-derivative", "dc", form="1-h²")
+    yield bug("tanh-applied-twice", "dc")
     yield bug("wrong-previous-state", "tanh(c_prev)")
     yield from tanh_slopes("g")
     for gates in ("i", "f", "o", "ifo"):
@@ -86,9 +99,10 @@ def backward_of_lstm(step: bool) -> Iterator[Bug]:
     for gate, right in zip("ifog", "g--i", strict=True):
         yield from (bug("gate-copy-paste", gate, operand=k) for k in "ifog" if k != right)
         yield from (bug("gate-copy-paste", gate, whole=k) for k in "ifog" if k != gate)
-        yield from (bug("gate-copy-paste", gate, slope=k) for k in "ifo" if gate not in (k, "g"))
+        yield from (bug("gate-copy-paste", gate, slope=k) for k in "ifog" if gate != k)
         yield bug("gate-copy-paste", gate, incoming="dc" if gate == "o" else "dh")
         yield bug("gate-not-applied", gate)
+        yield bug("upstream-ignored", gate, value="ones")
         yield bug("sign-flipped", gate)
         if gate != "o":
             yield from (bug("derivative-precedence", gate, on=part) for part in ("dh", "dc"))
@@ -101,6 +115,7 @@ def backward_of_lstm(step: bool) -> Iterator[Bug]:
     yield bug("cache-order-mismatch", "c_prev c")
     if step:
         yield bug("initial-state-ignored", "c_prev")
+        yield from (bug("upstream-ignored", "h", value=value) for value in ("ones", "zeros"))
     else:
         yield from spoilt_states("c")
 
@@ -110,10 +125,14 @@ def forward_of_gru(after: bool) -> Iterator[Bug]:
     yield from forward_of_gates("rzn", "n")
     yield forward_bug("gru-reset-placement", "n")
     yield forward_bug("gru-interpolation-flipped")
-    yield from (forward_bug("gate-not-applied", gate) for gate in "r")
+    yield forward_bug("gate-not-applied", "r")
+    yield from (forward_bug("gate-not-applied", "z", of=share) for share in ("n", "h_prev"))
     if after:
         yield forward_bug("gru-reset-placement", "bhn")
+        yield forward_bug("gru-reset-placement", "x")
         yield forward_bug("bias-missing", "bhn")
+        for gate in "rz":
+            yield from one_of_two_biases(gate=gate, gates="rzn")
 
 
 def backward_of_gru(after: bool) -> Iterator[Bug]:
@@ -124,17 +143,18 @@ def backward_of_gru(after: bool) -> Iterator[Bug]:
     yield bug("sigmoid-derivative-missing", "rzn")
     yield from (bug("gru-interpolation-flipped", where) for where in ("n", "k", "nk"))
     yield from (
-        bug("cell-gradient-incomplete", "dh_prev", lost=lost) for lost in ("k", "rz", "rzn", *(() if after else "n"))
+        bug("gru-gradient-incomplete", "dh_prev", lost=lost) for lost in ("k", "rz", "rzn", *(() if after else "n"))
     )
-    yield from (bug("cell-gradient-incomplete", "z", lost=lost) for lost in ("n", "h"))
+    yield from (bug("gru-gradient-incomplete", "z", lost=lost) for lost in ("n", "h"))
+    yield bug("wrong-previous-state", "z", vector="h")
     vectors = ("h_prev", "h", "n", "q without bias") if after else ("h", "n")
     yield from (bug("wrong-previous-state", "r", vector=vector) for vector in vectors)
-    yield from (bug("gate-not-applied", where) for where in (("r", "dWh", "dbhn") if after else ("r", "dWhn")))
+    yield from (bug("gate-not-applied", where) for where in (("r", "dWh", "dWhn", "dbhn") if after else ("r", "dWhn")))
     if not after:
         yield bug("missing-transpose", "n")
     for gate in "rzn":
         yield from (bug("gate-copy-paste", gate, whole=k) for k in "rzn" if k != gate)
         yield bug("sign-flipped", gate)
-    yield from (bug("gate-copy-paste", gate, slope=k) for gate, k in ("rz", "zr"))
+    yield from (bug("gate-copy-paste", gate, slope=k) for gate in "rzn" for k in "rzn" if gate != k)
     yield from gates_in_products("rzn", before=not after)
     yield from (bug("gate-order-swapped", order=order) for order in gate_orders("rzn"))

@@ -12,6 +12,7 @@ def affine(temporal: bool) -> Iterator[Bug]:
     yield forward_bug("nonlinearity-wrong", "out")
     yield bug("upstream-ignored", "out")
     yield bug("bias-gradient-scalar", "db")
+    yield bug("bias-gradient-scalar", "db", spread=True)
     yield from (bug("bias-gradient-from-weights", "db", axis=axis) for axis in (0, 1))
     for where in ("dw", "db", "dw db"):
         yield from (bug("batch-axis-dropped", where, example=example) for example in ("first", "last"))
@@ -35,7 +36,11 @@ def affine(temporal: bool) -> Iterator[Bug]:
 
 def embedding() -> Iterator[Bug]:
     """The embedding."""
-    yield from (forward_bug("embedding-wrong-index", shift=shift) for shift in (-1, 1))
+    for index in ("first step", "first example"):
+        yield forward_bug("embedding-wrong-index", index=index)
+        yield bug("embedding-wrong-index", "dW", index=index)
+        yield bug("embedding-wrong-index", "dW", upstream=index)
+    yield from (forward_bug("embedding-wrong-index", index="shifted", shift=shift) for shift in (-1, 1))
     for kept in ("last", "first", "last of other order", "last of each step", "last of each row"):
         yield bug("embedding-duplicates-lost", "dW", kept=kept)
     yield from (bug("embedding-wrong-index", "dW", index="shifted", shift=shift) for shift in (-1, 1))
@@ -43,6 +48,8 @@ def embedding() -> Iterator[Bug]:
     yield bug("upstream-ignored", "out")
     yield bug("gradient-added-to-itself", "initial")
     yield bug("batch-axis-dropped", "dW")
+    yield bug("mean-instead-of-sum", "occurrences")
+    yield bug("bias-gradient-scalar", "dW")
     yield bug("sign-flipped", "dW")
     yield from (bug("mean-instead-of-sum", "dW", by=by) for by in ("N", "T", "NT"))
     yield from (bug("gradient-added-to-itself", "dW", factor=factor) for factor in (0.0, 2.0))

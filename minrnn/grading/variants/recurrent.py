@@ -9,8 +9,17 @@ from itertools import combinations
 from minrnn.grading.reference import Bug
 
 # In place of the slope 1 − s² of tanh, and of the slope s(1 − s) of the sigmoid.
-TANH_FORMS = ("1-s", "1+s²", "sigmoid", "s", "s²", "(1-s)²", "√(1-s²)", "1-a²", "tanh(d)")
-SIGMOID_FORMS = ("1-s", "tanh", "s", "sigmoid twice", "a(1-a)", "1-a²")
+TANH_FORMS = ("1-s", "1+s²", "sigmoid", "s", "s²", "(1-s)²", "√(1-s²)", "1-a²", "tanh(d)", "1+s", "twice")
+SIGMOID_FORMS = (
+    *("1-s", "tanh", "s", "sigmoid twice", "a(1-a)", "1-a²", "s²", "1+s"),
+    *("s(1+s)", "s(1-s²)", "sigmoid's twice"),
+)
+# Of upstream · derivative, where brackets are missing.
+TANH_UNBRACKETED = ("d - s²", "1 - s² d")
+SIGMOID_UNBRACKETED = ("d s - s", "s - s d")
+
+# Where a course has two biases in place of one, this much of it is in the first and in the second of them.
+BIAS_SHARES = (0.3, 0.7)
 
 
 def forward_bug(code: str, where: str = "", **detail: object) -> Bug:
@@ -30,6 +39,8 @@ def tanh_slopes(gates: str) -> Iterator[Bug]:
     yield bug("tanh-derivative-of-gradient", gates)
     for form in TANH_FORMS:
         yield bug("wrong-activation-derivative", gates, form=form)
+    for form in TANH_UNBRACKETED:
+        yield bug("derivative-precedence", gates, form=form)
 
 
 def sigmoid_slopes(gates: str) -> Iterator[Bug]:
@@ -37,6 +48,8 @@ def sigmoid_slopes(gates: str) -> Iterator[Bug]:
     yield bug("sigmoid-derivative-missing", gates)
     for form in SIGMOID_FORMS:
         yield bug("wrong-activation-derivative", gates, form=form)
+    if len(gates) == 1:
+        yield from (bug("derivative-precedence", gates, form=form) for form in SIGMOID_UNBRACKETED)
 
 
 def forward_of_rnn() -> Iterator[Bug]:
@@ -52,22 +65,36 @@ def forward_of_any() -> Iterator[Bug]:
     yield forward_bug("concat-order-swapped", "x")
     yield forward_bug("missing-transpose", "Wh")
     yield forward_bug("bias-missing", "b")
+    yield forward_bug("sign-flipped", "b")
+    yield from one_of_two_biases()
     yield forward_bug("initial-state-ignored", "h_prev")
     yield forward_bug("nonlinearity-missing", "y")
     yield forward_bug("bias-missing", "by")
     yield forward_bug("softmax-wrong-axis", "y", axis="batch")
     yield forward_bug("softmax-wrong-axis", "y", axis="all")
+    yield forward_bug("wrong-previous-state", "y", vector="h_prev")
+
+
+def one_of_two_biases(**gate: str) -> Iterator[Bug]:
+    """One of two biases that are added is left out, or the other one stands in its place."""
+    for share in BIAS_SHARES:
+        yield forward_bug("bias-missing", "one of two", share=share, **gate)
+        yield forward_bug("bias-missing", "one of two", twice=share, **gate)
 
 
 def forward_of_loop(states: tuple[str, ...]) -> Iterator[Bug]:
     """The loop of the forward."""
     yield from (forward_bug("initial-state-ignored", f"{s}0") for s in states)
     yield from (forward_bug("state-not-carried", s) for s in states)
+    yield from (forward_bug("state-not-carried", s, step="first") for s in states)
     if len(states) > 1:
         yield forward_bug("initial-cell-wrong", "c0")
         yield forward_bug("state-not-carried", "".join(states))
         yield forward_bug("wrong-variable-returned", "h", value="c", exchanged=True)
         yield forward_bug("wrong-variable-returned", "h", value="c")
+        yield forward_bug("wrong-variable-returned", "c", value="h")
+        yield forward_bug("state-not-carried", "".join(states), step="first")
+        yield from (forward_bug("wrong-previous-state", "carried", vector=s) for s in states)
     yield forward_bug("wrong-variable-returned", "previous")
     yield forward_bug("state-not-carried", "rows")
     yield forward_bug("time-loop-wrong-direction")
@@ -82,6 +109,7 @@ def backward_of_rnn(step: bool) -> Iterator[Bug]:
     for tensor in ("dx", "dh_prev", "dWx", "dWh", "dWx dWh", "db"):
         yield bug("tanh-derivative-missing", tensor)
     yield bug("wrong-variable-returned", "step", value="da")
+    yield bug("upstream-ignored", "da", value="ones")
     if step:
         yield bug("wrong-variable-returned", "step", value="dh")
     else:
@@ -119,16 +147,18 @@ def spoilt_states(state: str) -> Iterator[Bug]:
     yield bug("initial-state-ignored", f"{state}0", vector="zeros")
 
 
-def backward_of_loop(states: tuple[str, ...]) -> Iterator[Bug]:
+def backward_of_loop(states: tuple[str, ...], gates: int) -> Iterator[Bug]:
     """The loop of the backward: what is carried, from where to where."""
     yield bug("missing-time-carry")
     if len(states) > 1:
         yield bug("missing-hidden-carry")
         yield bug("missing-cell-carry")
+        yield from (bug("missing-hidden-carry", unit) for unit in "oc")
         yield bug("wrong-variable-returned", "carries exchanged")
     yield from (bug("upstream-last-step-only", where) for where in ("h", "every step", "first row"))
     yield from (bug("upstream-ignored", "h", value=value) for value in ("ones", "zeros"))
     yield bug("upstream-ignored", "order")
+    yield from (bug("upstream-ignored", "order", shift=shift) for shift in (-1, 1))
     yield from (bug("time-loop-skips-step", end) for end in ("first", "last"))
     yield bug("time-loop-wrong-direction")
     yield bug("time-loop-wrong-direction", "dx")
@@ -145,8 +175,11 @@ def backward_of_loop(states: tuple[str, ...]) -> Iterator[Bug]:
         yield bug("gradient-added-to-itself", f"twice {s}")
         if s == "h":
             yield bug("wrong-variable-returned", f"carry {s}")
+        if len(states) > 1:
+            yield bug("wrong-variable-returned", f"carry {s}", value="c" if s == "h" else "h")
         yield bug("mean-instead-of-sum", f"incoming {s}")
-        for value in ("zeros", "one step early", "step T-1", "all steps", "upstream", "received"):
+        values = ("zeros", "one step early", "step T-1", "all steps", "upstream", "received")
+        for value in (*values, "delta") if states == ("h",) and gates == 1 else values:
             yield bug("initial-state-gradient-not-set", f"d{s}0", value=value)
 
 
@@ -181,8 +214,11 @@ def returned(gradients: tuple[str, ...], weights: tuple[str, ...], gates: str, s
             for where in ("dWx dWh db", "dWx dWh", "db"):
                 yield bug("gradient-added-to-itself", where, factor=0.0, gate=gate, gates=gates)
             yield bug("bias-gradient-scalar", "db", gate=gate, gates=gates)
+            for tensor in ("dWh",) if (gate, weights[-1]) == ("n", "db") else ("dWh", "dh_prev"):
+                yield bug("missing-transpose", tensor, gate=gate, gates=gates)
     yield from (bug("missing-transpose", tensor) for tensor in ("dWx", "dWh"))
     yield from (bug("bias-gradient-scalar", w) for w in weights if w.startswith("db"))
+    yield from (bug("bias-gradient-scalar", w, spread=True) for w in weights if w.startswith("db"))
     for of in ("dWx", "dWh"):
         yield from (bug("bias-gradient-from-weights", "db", of=of, axis=axis) for axis in (0, 1))
     yield bug("bias-gradient-wrong-axis", "db")

@@ -16,14 +16,18 @@ def char_rnn_loss() -> Iterator[Bug]:
     found = [*recurrent.forward_of_loop(("h",)), *recurrent.forward_of_rnn(), *recurrent.forward_of_any()]
     yield forward_bug("nonlinearity-missing", "h", slope="tanh")
     yield from (forward_bug("nonlinearity-wrong", "h", kind=kind, slope="tanh") for kind in ("sigmoid", "relu"))
-    yield forward_bug("mean-instead-of-sum", "loss")
+    yield forward_bug("mean-instead-of-sum", "loss", by="T")
     yield forward_bug("sign-flipped", "loss")
-    yield forward_bug("time-loop-skips-step", "loss")
+    yield forward_bug("gradient-not-accumulated", "loss")
+    yield forward_bug("softmax-wrong-axis", "loss")
+    yield forward_bug("embedding-wrong-index", "ids")
+    yield bug("sign-flipped", "target")
+    yield from (bug("time-loop-skips-step", end, loop="the only one") for end in ("first", "last"))
     yield forward_bug("wrong-previous-state", "h")
     yield forward_bug("bias-missing", "by")
     yield bug("softmax-target-not-subtracted", "dWy")
     yield bug("wrong-previous-state", "Wy")
-    found += [*recurrent.backward_of_loop(("h",)), *recurrent.backward_of_rnn(step=False)]
+    found += [*recurrent.backward_of_loop(("h",), gates=1), *recurrent.backward_of_rnn(step=False)]
     found += [*recurrent.previous_hidden(step=False), *recurrent.backward_of_any()]
     yield from (b for b in found if _concerns(b))
     for where in (" ".join(WEIGHTS), *WEIGHTS):
@@ -34,6 +38,7 @@ def char_rnn_loss() -> Iterator[Bug]:
         yield from (bug("gradient-added-to-itself", where, factor=factor) for factor in (0.0, 2.0))
     yield from (bug("missing-transpose", w) for w in ("dWx", "dWh"))
     yield from (bug("bias-gradient-scalar", w) for w in ("db", "dby"))
+    yield bug("bias-gradient-scalar", "db", spread=True)
     yield from (bug("clip-wrong-kind", kind) for kind in ("none", "upper"))
 
 

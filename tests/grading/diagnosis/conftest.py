@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from minrnn.grading.courses import sampling
+from minrnn.grading.courses.cases import layout_of
+from minrnn.grading.courses.layout import SIZES as LETTERS
 from minrnn.grading.diagnosis.diagnose import Observation
 from minrnn.grading.reference import FAMILIES, NONE
 
@@ -15,12 +18,17 @@ def shapes(name, T, N, D, H, M, V):
     """Shapes of the real arrays that a family may take."""
     family = FAMILIES[name]
     G = max(1, len(family.gates))
-    x = (T, N, D) if "sequence" in name or "temporal" in name else (N, D)
+    x = (N, D) if name == "affine" or "step" in name else (T, N, D)
     found = {
         **{"x": x, "h0": (N, H), "c0": (N, H), "h_prev": (N, H), "c_prev": (N, H)},
         **{"Wx": (D, G * H), "Wh": (H, G * H), "b": (G * H,), "bhn": (H,), "Wy": (H, M), "by": (M,)},
         **{"w": (D, M), "W": (V, D), "dw": (D, M)},
     }
+    for k in (1, 2, 3):
+        found |= {f"Wx{k}": (D if k == 1 else H, H), f"Wh{k}": (H, H), f"b{k}": (H,)}
+    found |= {"r0": (N, H), "Ux": (D, H), "Uh": (H, H), "ub": (H,), "Vy": (H, M)}
+    if name == "deep_rnn":
+        found["h0"] = (3, N, H)
     if "affine" in name:
         found["b"] = (M,)
     if name == "softmax_loss":
@@ -41,6 +49,10 @@ def make_inputs(name, seed, **sizes):
         return {key: known[key] for key in FAMILIES[name].inputs if key in known}
     if name.startswith("clip"):
         return {"dW": rng.standard_normal((4, 6)), "db": 3 * rng.standard_normal(6), "limit": 0.8}
+    if name == "char_sample":
+        layout = layout_of(name, "", {**LETTERS, "T": 24, "P": 3})
+        chosen = seed + 31  # for seed 6 one in which no two mistakes give the same ids by chance
+        return sampling.peaked(layout, ["prefix", "h0"], {}, chosen, sampling.DRAWN)
     found = {}
     shape = shapes(name, **sizes)
     T, N, V = sizes["T"], sizes["N"], sizes["V"]

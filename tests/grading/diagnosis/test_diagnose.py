@@ -99,7 +99,7 @@ def test_mistakes_with_equal_numbers_are_ambiguous(observe, example):
     (cause,) = diagnose("lstm_sequence", seeds)
     assert (cause.code, cause.certainty) == ("missing-cell-carry", "ambiguous")
     assert "cell-gradient-incomplete" in cause.also_matches
-    assert "cell-gradient-incomplete" in cause.message
+    assert cause.message.startswith("The gradient of c that step t+1 returns is not handed to step t. Or: ")
 
 
 # None that fits
@@ -173,11 +173,9 @@ def test_a_variant_must_fit_on_right_tensors_too(observe):
 # Shapes, types, what is missing
 
 
-def test_a_bias_with_kept_dims_is_right_in_the_wrong_shape(observe):
+def test_right_values_in_another_shape_are_not_wrong(observe):
     seeds = [changed(s, "db", s.expected["db"][None]) for s in observe("rnn_step", NONE, side="backward")]
-    (cause,) = diagnose("rnn_step", seeds)
-    assert (cause.code, cause.tensor, cause.certainty) == ("bias-gradient-keeps-dims", "db", "exact")
-    assert "(1, 7)" in cause.message and "(7,)" in cause.message
+    assert diagnose("rnn_step", seeds) == []
 
 
 def test_a_kept_dimension_does_not_hide_the_mistake(observe):
@@ -189,7 +187,7 @@ def test_a_kept_dimension_does_not_hide_the_mistake(observe):
 @pytest.mark.parametrize("bug", [Bug("missing-time-carry"), Bug("tanh-applied-twice", "h")], ids=str)
 def test_work_in_float32_is_diagnosed_too(observe, bug):
     seeds = [
-        Observation(s.inputs, s.upstream, {n: v.astype(np.float32) for n, v in s.student.items()}, s.expected)
+        Observation(s.inputs, s.upstream, {n: v.astype(np.float32) for n, v in s.student.items()}, s.expected, True)
         for s in observe("rnn_sequence", bug)
     ]
     assert [cause.code for cause in diagnose("rnn_sequence", seeds)] == [bug.code]
@@ -283,14 +281,26 @@ def test_the_sentence_uses_the_names_of_the_course(observe):
 
 
 SENTENCES = [
-    (Bug("sigmoid-derivative-missing", "ifo"), "The derivative of the sigmoid is left out for the gates i, f and o."),
-    (Bug("tanh-derivative-missing", "c"), "The derivative of tanh is left out for the tanh of the cell."),
-    (Bug("initial-state-gradient-not-set", "dh0", {"value": "zeros"}), "da0 is zero; it is what step 0 hands back."),
+    (
+        Bug("sigmoid-derivative-missing", "ifo"),
+        "The derivative of the sigmoid is left out for the gates i, f and o: multiply the gradient of each of them by "
+        "s * (1 - s), with s its output.",
+    ),
+    (
+        Bug("tanh-derivative-missing", "c"),
+        "The derivative of tanh is left out for the tanh of the cell: multiply the gradient that goes from h to c by "
+        "1 - tanh(c)².",
+    ),
+    (
+        Bug("initial-state-gradient-not-set", "dh0", {"value": "zeros"}),
+        "da0 is zero; it should be the gradient that the backward of step 0 returns for the previous state.",
+    ),
     (Bug("gate-copy-paste", "i", {"whole": "f"}), "The gradient of gate i is that of gate f."),
     (Bug("gate-copy-paste", "i", {"whole": "f"}, "forward"), "The forward pass has gate f in the place of gate i."),
     (
         Bug("gradient-not-accumulated", "dWx db", {"step": "last"}),
-        "dWx and db are not the sum over all steps but that of the last step.",
+        "dWx and db are not the sum over all steps but the share of the last step: begin with zeros and add the share "
+        "of every step.",
     ),
     (Bug("clip-wrong-kind", "none", side="forward"), "The gradients are not clipped as asked: nothing is clipped."),
 ]

@@ -88,3 +88,22 @@ class GRUScratch:
             H = Z * H + (1 - Z) * np.tanh(X @ self.W_xh + (R * H) @ self.W_hh + self.b_h)
             outputs.append(H)
         return outputs, H
+
+
+def predict_ch8(prefix, num_preds, net, vocab, device):
+    state = net.begin_state(batch_size=1, device=device)
+    outputs = [vocab[prefix[0]]]
+    for token in prefix[1:]:
+        _, state = net(np.array([outputs[-1:]]), state)
+        outputs.append(vocab[token])
+    for _ in range(num_preds):
+        y, state = net(np.array([outputs[-1:]]), state)
+        outputs.append(int(y.argmax(axis=1).item()))
+    return "".join(vocab.idx_to_token[i] for i in outputs)
+
+
+def grad_clipping(net, theta):
+    norm = np.sqrt(sum((p.grad**2).sum() for p in net.params))
+    if norm > theta:
+        for p in net.params:
+            p.grad[:] *= theta / norm

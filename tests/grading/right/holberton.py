@@ -57,3 +57,46 @@ class LSTMCell:
         c_next = f * c_prev + u * np.tanh(both @ self.Wc + self.bc)
         h_next = o * np.tanh(c_next)
         return h_next, c_next, softmax(h_next @ self.Wy + self.by)
+
+
+def deep_rnn(rnn_cells, X, h_0):
+    H, Y = [h_0], []
+    for x in X:
+        below, states = x, []
+        for cell, h_prev in zip(rnn_cells, H[-1]):
+            below, y = cell.forward(h_prev, below)
+            states.append(below)
+        H.append(np.array(states))
+        Y.append(y)
+    return np.array(H), np.array(Y)
+
+
+class BidirectionalCell:
+    def __init__(self, i, h, o):
+        self.Whf, self.Whb = np.random.normal(size=(2, i + h, h))
+        self.Wy = np.random.normal(size=(2 * h, o))
+        self.bhf, self.bhb, self.by = np.zeros((1, h)), np.zeros((1, h)), np.zeros((1, o))
+
+    def forward(self, h_prev, x_t):
+        return np.tanh(np.concatenate((h_prev, x_t), axis=1) @ self.Whf + self.bhf)
+
+    def backward(self, h_next, x_t):
+        return np.tanh(np.concatenate((h_next, x_t), axis=1) @ self.Whb + self.bhb)
+
+    def output(self, H):
+        z = H @ self.Wy + self.by
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+
+def bi_rnn(bi_cell, X, h_0, h_t):
+    there, back = [], []
+    h, g = h_0, h_t
+    for x in X:
+        h = bi_cell.forward(h, x)
+        there.append(h)
+    for x in X[::-1]:
+        g = bi_cell.backward(g, x)
+        back.insert(0, g)
+    H = np.concatenate((there, back), axis=2)
+    return H, bi_cell.output(H)

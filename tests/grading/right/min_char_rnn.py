@@ -35,5 +35,18 @@ def lossFun(inputs, targets, hprev):
     return loss, *gradients, hs[-1]
 
 
+def sample(h, seed_ix, n):
+    ixes, ix = [], seed_ix
+    while len(ixes) < n:
+        x = np.zeros((vocab_size, 1))
+        x[ix] = 1
+        h = np.tanh(Wxh @ x + Whh @ h + bh)
+        y = Why @ h + by
+        p = np.exp(y) / np.exp(y).sum()
+        ix = np.random.choice(vocab_size, p=p.ravel())
+        ixes.append(ix)
+    return ixes
+
+
 while True:
     lossFun([0], [0], np.zeros((hidden_size, 1)))

@@ -1,0 +1,93 @@
+"""Causes that are seen in the terms of a course: another tensor, none, another shape. No program is run."""
+
+import numpy as np
+import pytest
+
+from minrnn.grading.courses import profile
+from minrnn.grading.judging import causes, verdict
+from minrnn.grading.judging.calls import Answer
+from minrnn.grading.judging.trials import Trial, Unit
+from minrnn.grading.sandbox import Reply
+
+
+@pytest.fixture
+def explain():
+    """explain(course, forward, backward or "", of, change) -> causes; `change` edits the right tensors of one case."""
+
+    def make(course, names, of, change):
+        known = profile.read(course)
+        unit = Unit(known, [known.find(name) for name in names])
+        function, trials = known.find(of), []
+        for seed in (1, 2, 3):
+            trial = Trial(unit.case(seed), None)
+            for other in unit.functions:
+                tensors = trial.right(other)
+                if other is function:
+                    change(tensors)
+                trial.answers[other.name] = Answer(Reply("ok", value=tuple(tensors.values())), tensors)
+            trials.append(trial)
+        return causes.of(unit, function, verdict.judge(unit, function, trials), trials)
+
+    return make
+
+
+def told(found):
+    return {(cause.code, cause.tensor, cause.certainty) for cause in found}
+
+
+def test_two_outputs_of_other_shapes_that_are_exchanged_are_named(explain):
+    def exchange(tensors):
+        tensors["y"], tensors["c"] = tensors["c"], tensors["y"]
+
+    found = explain("coursera-rnn", ["lstm_forward", "lstm_backward"], "lstm_forward", exchange)
+    assert told(found) == {("wrong-variable-returned", name, "exact") for name in "yc"}
+    assert found[0].message == "y holds what belongs to c."
+
+
+def test_the_block_of_another_gate_is_the_mistake_of_a_gate(explain):
+    def copy(tensors):
+        tensors["dbi"] = tensors["dbf"]
+
+    names = ["lstm_cell_forward", "lstm_cell_backward"]
+    assert {cause.code for cause in explain("coursera-rnn", names, names[1], copy)} == {"gate-copy-paste"}
+
+
+def test_a_tensor_that_is_another_one_on_one_case_only_is_not_named_so(explain):
+    cases = iter(range(3))
+
+    def sometimes(tensors):
+        tensors["dh0"] = tensors["dh0"] * 1.5 if next(cases) else np.array(tensors["dWh"][: len(tensors["dh0"])])
+
+    found = explain("cs231n-a3", ["rnn_forward", "rnn_backward"], "rnn_backward", sometimes)
+    assert {cause.code for cause in found} == {"unknown-cause"}
+
+
+@pytest.mark.parametrize("tensor, code", [("dh0", "initial-state-gradient-not-set"), ("dWh", "not-implemented-stub")])
+def test_a_gradient_that_is_none_is_said_to_be(explain, tensor, code):
+    found = explain("cs231n-a3", ["rnn_forward", "rnn_backward"], "rnn_backward", lambda t: t.update({tensor: None}))
+    assert told(found) == {(code, tensor, "static")}
+    assert found[0].message.startswith(f"{tensor} is None")
+
+
+def test_what_is_none_does_not_hide_the_cause_of_the_others(explain):
+    def change(tensors):
+        tensors["dh0"], tensors["db"] = None, -tensors["db"]
+
+    found = explain("cs231n-a3", ["rnn_forward", "rnn_backward"], "rnn_backward", change)
+    assert {cause.code for cause in found} == {"initial-state-gradient-not-set", "sign-flipped"}
+
+
+@pytest.mark.parametrize("course, tensor, own", [("coursera-rnn", "dba", "(6,)"), ("cs231n-a3", "db", "(1, 7)")])
+def test_a_bias_in_another_shape_is_told_with_both_shapes(explain, course, tensor, own):
+    names = {
+        "coursera-rnn": ["rnn_cell_forward", "rnn_cell_backward"],
+        "cs231n-a3": ["rnn_step_forward", "rnn_step_backward"],
+    }[course]
+
+    def reshape(tensors):
+        value = tensors[tensor]
+        tensors[tensor] = value[:, 0] if value.ndim == 2 else value[None]
+
+    (cause,) = explain(course, names, names[1], reshape)
+    assert (cause.code, cause.tensor) == ("bias-gradient-keeps-dims", tensor)
+    assert own in cause.message
