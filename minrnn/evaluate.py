@@ -49,7 +49,8 @@ def evaluate(model: CharRNN | RowParallel, streams: Streams, seq_length: int) ->
     """
     total: Array | float = 0.0
     for nll in _chunks(model, streams, seq_length):
-        total = total + nll.sum(dtype=np.float64)  # stays on the device: nothing waits for it
+        with model.backend.scope():
+            total = total + nll.sum(dtype=np.float64)  # stays on the device: nothing waits for it
     return Evaluation(float(total) / streams.y.size, streams.y.size)
 
 

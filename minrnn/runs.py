@@ -73,7 +73,8 @@ def load_parameters(model: CharRNN, arrays: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"the parameter {name} is missing")
         if arrays[name].shape != target.shape:
             raise ValueError(f"the parameter {name} has shape {arrays[name].shape}, the model wants {target.shape}")
-        target[...] = model.backend.from_host(arrays[name], model.dtype)
+        with model.backend.scope():
+            target[...] = model.backend.from_host(arrays[name], model.dtype)
 
 
 def host_parameters(model: CharRNN) -> dict[str, np.ndarray]:

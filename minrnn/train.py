@@ -75,7 +75,8 @@ class Trainer:
         x, y, before = self._next_batch()
         dloss = len(x) if self.loss_reduction == "sum_time" else 1.0
         loss, state = self.engine.gradient(x, y, before, dloss=dloss, rng=self.rng)
-        norm, clipped = self._clip(model.grads.flat)
+        with model.backend.scope():
+            norm, clipped = self._clip(model.grads.flat)
         lr = self.schedule(self.step)
         self.optimizer.step(model.params.flat, model.grads.flat, lr)
         self.state = state
@@ -88,7 +89,8 @@ class Trainer:
     def next_loss(self) -> Array:
         """The loss of the next batch before its update, without dropout. Changes nothing."""
         nll, _ = self.engine.nll(*self._next_batch())
-        return nll.mean()
+        with self.model.backend.scope():
+            return nll.mean()
 
     def _next_batch(self) -> tuple[Array, Array, State | None]:
         from_host = self.model.backend.from_host

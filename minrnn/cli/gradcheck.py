@@ -15,20 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from minrnn import backend
 from minrnn import kernels as k
-from minrnn.cli.options import print_json
+from minrnn.backend import Backend
+from minrnn.cli.options import add_device, print_json
 from minrnn.config import ConfigError
 from minrnn.gradcheck import Report, check_directions, check_gradients
 from minrnn.model import CELLS, CharRNN
+from minrnn.runs import load_parameters
 
 T, B, D, H, V = 4, 3, 5, 2, 6
 CELL_NAMES = {"rnn": ("tanh", "relu"), "lstm": ("",), "gru": ("",), "gru-before": ("",)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The seed, and JSON in place of tables."""
+    """The seed, the device, and JSON in place of tables."""
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all random arrays (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--seed {args.seed} must be at least 0")
     begin = time.perf_counter()
     reports = []
-    for name, report in checks(np.random.default_rng(args.seed)):
+    for name, report in checks(np.random.default_rng(args.seed), backend.get(args.device)):
         reports.append((name, report))
         if not args.json:
             print(f"{name}\n{report}\n", flush=True)
@@ -53,22 +57,37 @@ def run(args: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def checks(rng: np.random.Generator) -> Iterator[tuple[str, Report]]:
-    """Every check in turn: its name and what it found."""
-    yield from _pointwise(rng)
+def checks(rng: np.random.Generator, bk: Backend) -> Iterator[tuple[str, Report]]:
+    """Every check in turn: its name and what it found on that device."""
+    yield from _pointwise(rng, bk)
     for cell in CELL_NAMES:
-        yield from _recurrent(cell, rng)
+        yield from _recurrent(cell, rng, bk)
     for cell, kinds in CELL_NAMES.items():
         for kind in kinds:
             for embedding_size in (0, 3):
-                yield _network(cell, kind or "tanh", embedding_size, rng)
+                yield _network(cell, kind or "tanh", embedding_size, rng, bk)
 
 
-def _pointwise(rng: np.random.Generator) -> Iterator[tuple[str, Report]]:
+def _check(
+    bk: Backend, forward: Callable[..., Any], backward: Callable[..., Any], *args: Any, **options: Any
+) -> Report:
+    """check_gradients, which knows the host alone, of functions of arrays on a device."""
+
+    def on_device(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> tuple[Any, ...]:
+            results = function(*(bk.from_host(a) if isinstance(a, np.ndarray) else a for a in args))
+            return tuple(bk.to_host(r) if isinstance(r, bk.xp.ndarray) else r for r in results)
+
+        return call
+
+    return check_gradients(on_device(forward), on_device(backward), *args, **options)
+
+
+def _pointwise(rng: np.random.Generator, bk: Backend) -> Iterator[tuple[str, Report]]:
     """The kernels without a recurrence."""
     x, W, b = rng.standard_normal((T, B, D)), rng.standard_normal((D, H)), rng.standard_normal(H)
     names = ["x", "W", "b"]
-    check = partial(check_gradients, rng=rng)
+    check = partial(_check, bk, rng=rng)
     yield "linear, dense input", check(k.linear_forward, k.linear_backward, [x, W, b], names=names)
     ids = rng.integers(0, D, (T, B))
     yield "linear, ids", check(k.linear_forward, k.linear_backward, [ids, W, b], names=names)
@@ -81,7 +100,8 @@ def _pointwise(rng: np.random.Generator) -> Iterator[tuple[str, Report]]:
     )
     logits, targets = rng.standard_normal((T, B, V)), rng.integers(0, V, (T, B))
     for name, mask in (("", None), (" with mask", (rng.random((T, B)) < 0.7) * rng.uniform(0.5, 2.0, (T, B)))):
-        loss = partial(k.softmax_cross_entropy_forward, targets=targets, mask=mask)
+        weights = None if mask is None else bk.from_host(mask)
+        loss = partial(k.softmax_cross_entropy_forward, targets=bk.from_host(targets), mask=weights)
         report = check(loss, _first(k.softmax_cross_entropy_backward), [logits], names=["logits"])
         yield f"softmax cross-entropy{name}", report
 
@@ -91,7 +111,7 @@ def _first(backward: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *upstreams_and_cache: backward(*upstreams_and_cache)[:1]
 
 
-def _recurrent(cell: str, rng: np.random.Generator) -> Iterator[tuple[str, Report]]:
+def _recurrent(cell: str, rng: np.random.Generator, bk: Backend) -> Iterator[tuple[str, Report]]:
     """The sequence pair and the step pair of a cell, with dense input and with ids."""
     spec, GH = CELLS[cell], CELLS[cell].gates * H
     shapes = {"Wx": (D, GH), "Wh": (H, GH), "b": (GH,), "bhn": (H,)}
@@ -108,13 +128,14 @@ def _recurrent(cell: str, rng: np.random.Generator) -> Iterator[tuple[str, Repor
             (spec.step_forward, step_backward, (B,), "step"),
         ):
             for x, described in ((rng.standard_normal((*lead, D)), "dense input"), (rng.integers(0, D, lead), "ids")):
-                report = check_gradients(
-                    partial(forward, **option), backward, [x, *state, *params], names=names, rng=rng
-                )
+                args = [x, *state, *params]
+                report = _check(bk, partial(forward, **option), backward, args, names=names, rng=rng)
                 yield f"{' '.join(filter(None, (cell, kind)))}, {form}, {described}", report
 
 
-def _network(cell: str, nonlinearity: str, embedding_size: int, rng: np.random.Generator) -> tuple[str, Report]:
+def _network(
+    cell: str, nonlinearity: str, embedding_size: int, rng: np.random.Generator, bk: Backend
+) -> tuple[str, Report]:
     """Two layers with dropout, the final state with an upstream of its own, all parameters and the initial state."""
     model = CharRNN(
         V,
@@ -124,31 +145,35 @@ def _network(cell: str, nonlinearity: str, embedding_size: int, rng: np.random.G
         embedding_size=embedding_size,
         dropout=0.3,
         dtype="float64",
+        device=bk.name,
     )
-    model.params.flat[...] = rng.standard_normal(model.params.flat.shape) * 0.5
+    params = {name: rng.standard_normal(shape) * 0.5 for name, shape in model.params.shapes.items()}
     if nonlinearity == "relu":  # as above: behind dead units gradients are too small to measure
         for layer in range(2):
-            model.params[f"rnn.{layer}.b"][...] += 1.0
-    x, targets = rng.integers(0, V, (2, T, B))
-    state, dstate = (
-        tuple(tuple(rng.standard_normal((B, 4)) for _ in CELLS[cell].state) for _ in range(2)) for _ in range(2)
-    )
+            params[f"rnn.{layer}.b"] += 1.0
+    x, targets = (bk.from_host(ids) for ids in rng.integers(0, V, (2, T, B)))
+    names = [f"{name}0 of layer {layer}" for layer in range(2) for name in CELLS[cell].state]
+    state, dstate = ([rng.standard_normal((B, 4)) for _ in names] for _ in range(2))
+    params |= dict(zip(names, state, strict=True))
     dloss = float(rng.uniform(0.5, 2.0))
 
+    def by_layer(arrays: list[np.ndarray]) -> tuple[tuple[Any, ...], ...]:
+        on_device, n = [bk.from_host(a) for a in arrays], len(arrays) // 2
+        return tuple(on_device[:n]), tuple(on_device[n:])
+
     def forward() -> tuple[Any, ...]:
-        return model.forward(x, targets, state, rng=np.random.default_rng(1))  # the same masks every time
+        load_parameters(model, params)
+        return model.forward(x, targets, by_layer(state), rng=np.random.default_rng(1))  # the same masks every time
 
     def objective() -> float:
         loss, final, _ = forward()
-        pairs = zip(_flatten(final), _flatten(dstate), strict=True)
-        return dloss * float(loss) + sum(float(np.sum(a * d)) for a, d in pairs)
+        pairs = zip(_flatten(final), dstate, strict=True)
+        return dloss * float(loss) + sum(float(np.sum(bk.to_host(a) * d)) for a, d in pairs)
 
     *_, cache = forward()
-    dstate0 = model.backward(cache, dloss, dstate)
-    names = [f"{name}0 of layer {layer}" for layer in range(2) for name in CELLS[cell].state]
-    params = dict(model.params) | dict(zip(names, _flatten(state), strict=True))
-    gradients = dict(model.grads) | dict(zip(names, _flatten(dstate0), strict=True))
-    gradients = {name: gradient.copy() for name, gradient in gradients.items()}
+    dstate0 = model.backward(cache, dloss, by_layer(dstate))
+    gradients = {name: bk.to_host(gradient) for name, gradient in model.grads.items()}
+    gradients |= {name: bk.to_host(d) for name, d in zip(names, _flatten(dstate0), strict=True)}
     kind = f"{nonlinearity} rnn" if cell == "rnn" else cell
     start = "embedding" if embedding_size else "one-hot"
     return f"network of two {kind} layers, {start}, dropout", check_directions(objective, params, gradients, rng=rng)

@@ -26,38 +26,47 @@ class ActivationCache(NamedTuple):
 
 def sigmoid_forward(x: Array) -> tuple[Array, ActivationCache]:
     """Logistic function of every entry of x (any shape). Returns y of the same shape, and the cache."""
-    y = 0.5 * backend.of(x).xp.tanh(0.5 * x) + 0.5  # (1)
+    bk = backend.of(x)
+    with bk.scope():
+        y = 0.5 * bk.xp.tanh(0.5 * x) + 0.5  # (1)
     return y, ActivationCache(y)
 
 
 def sigmoid_backward(dy: Array | None, cache: ActivationCache) -> tuple[Array]:
     """Gradient of x for the upstream dy of the shape of y; None means zeros."""
     y = cache.y
-    return (_upstream(dy, y) * y * (1.0 - y),)  # reverses (1)
+    with backend.of(y).scope():
+        return (_upstream(dy, y) * y * (1.0 - y),)  # reverses (1)
 
 
 def tanh_forward(x: Array) -> tuple[Array, ActivationCache]:
     """Hyperbolic tangent of every entry of x (any shape). Returns y of the same shape, and the cache."""
-    y = backend.of(x).xp.tanh(x)  # (2)
+    bk = backend.of(x)
+    with bk.scope():
+        y = bk.xp.tanh(x)  # (2)
     return y, ActivationCache(y)
 
 
 def tanh_backward(dy: Array | None, cache: ActivationCache) -> tuple[Array]:
     """Gradient of x for the upstream dy of the shape of y; None means zeros."""
     y = cache.y
-    return (_upstream(dy, y) * (1.0 - y * y),)  # reverses (2)
+    with backend.of(y).scope():
+        return (_upstream(dy, y) * (1.0 - y * y),)  # reverses (2)
 
 
 def relu_forward(x: Array) -> tuple[Array, ActivationCache]:
     """max(x, 0) for every entry of x (any shape). Returns y of the same shape, and the cache."""
-    y = backend.of(x).xp.maximum(x, 0.0)  # (3)
+    bk = backend.of(x)
+    with bk.scope():
+        y = bk.xp.maximum(x, 0.0)  # (3)
     return y, ActivationCache(y)
 
 
 def relu_backward(dy: Array | None, cache: ActivationCache) -> tuple[Array]:
     """Gradient of x for the upstream dy of the shape of y; None means zeros. 0 at the kink x = 0, as in PyTorch."""
     y = cache.y
-    return (_upstream(dy, y) * (y > 0.0),)  # reverses (3)
+    with backend.of(y).scope():
+        return (_upstream(dy, y) * (y > 0.0),)  # reverses (3)
 
 
 def _upstream(dy: Array | None, y: Array) -> Array:

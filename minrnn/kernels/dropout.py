@@ -11,12 +11,12 @@ What this is not: a layer with a training flag. Whoever calls it decides p and o
 
 from __future__ import annotations  # naming numpy.random.Generator would import numpy.random: 13 ms
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 
 from minrnn import backend
-from minrnn.backend import Array
+from minrnn.backend import Array, Body
 from minrnn.kernels.shapes import expect
 
 
@@ -25,6 +25,16 @@ class DropoutCache(NamedTuple):
 
     x: Array
     m: Array | None
+
+
+def dropout_bodies(xp: Any) -> tuple[Body]:
+    """The pointwise part, for Backend.fused: one kernel on a GPU."""
+
+    def drop(x: Array, m: Array, y: Array, kept: float) -> None:
+        xp.divide(m, kept, out=m)  # (1)
+        xp.multiply(x, m, out=y)  # (2)
+
+    return (drop,)
 
 
 def dropout_forward(x: Array, p: float, rng: numpy.random.Generator | None) -> tuple[Array, DropoutCache]:
@@ -42,15 +52,20 @@ def dropout_forward(x: Array, p: float, rng: numpy.random.Generator | None) -> t
         raise ValueError(f"dropout p = {p} needs a random generator: pass rng=numpy.random.default_rng(seed)")
     bk = backend.of(x)
     keep = rng.random(x.shape, dtype=numpy.float32) >= p
-    m = bk.from_host(keep, x.dtype)  # (1)
-    m /= 1.0 - p
-    return x * m, DropoutCache(x, m)  # (2)
+    with bk.scope():
+        m = bk.from_host(keep, x.dtype)  # (1)
+        y = bk.xp.empty_like(x)
+        (drop,) = bk.fused(dropout_bodies)
+        drop(x, m, y, 1.0 - p)  # (1) (2)
+        return y, DropoutCache(x, m)
 
 
 def dropout_backward(dy: Array | None, cache: DropoutCache) -> tuple[Array, None, None]:
     """Gradient of x for the upstream dy of the shape of y (None means zeros), and None for p and rng."""
     x, m = cache
-    if dy is None:
-        return backend.of(x).xp.zeros_like(x), None, None
-    expect("dy", dy, x.shape, "the shape of y")
-    return (dy if m is None else dy * m), None, None  # reverses (2)
+    bk = backend.of(x)
+    with bk.scope():
+        if dy is None:
+            return bk.xp.zeros_like(x), None, None
+        expect("dy", dy, x.shape, "the shape of y")
+        return (dy if m is None else dy * m), None, None  # reverses (2)

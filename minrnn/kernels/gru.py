@@ -239,9 +239,10 @@ def gru_backward(
         dWx, dWh, db, dbhn = out
         bk.transpose(Wh, out=ws.WhT)
 
+        flowing = ws.dh, ws.keep, *ws.p, ws.dn, ws.scratch[0]
         for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
             saved = s.r, s.z, s.n, s.q, s.h_prev
-            state_backward(dh_out, *saved, ws.dh, ws.keep, *ws.p, ws.dn, ws.scratch[0], s.a_n, s.dq)  # reverses (5) (4)
+            state_backward(dh_out, *saved, *flowing, s.a_n, s.dq)  # reverses (5) (4)
             sigmoids_backward(ws.p, s.rz, ws.scratch, s.a_rz, s.dv_rz)  # reverses (3)
             bk.matmul(s.dv, ws.WhT, out=ws.dh)  # reverses (2), into h[t]                              (B,H)
 

@@ -243,11 +243,12 @@ def gru_before_backward(
         dWx, dWh, db = out
         ws.WrzT[...], ws.WnT[...] = Wh[:, : 2 * H].T, Wh[:, 2 * H :].T
 
+        (p_r, p_z), u = ws.p, ws.scratch[0]
+        flowing = ws.dh, ws.keep, p_z, ws.dn, u
         for dh_out, t in zip(dh[::-1], reversed(ws.steps), strict=True):
-            flowing = ws.dh, ws.keep, ws.p[1], ws.dn, ws.scratch[0]
             state_backward(dh_out, t.z, t.n, t.h_prev, *flowing, t.a_n, t.dw)  # reverses (6) (5)
             bk.matmul(t.dw, ws.WnT, out=ws.w)  # reverses (4), into s                                  (B,H)
-            reset_backward(ws.w, t.r, t.s, ws.keep, ws.p[0], ws.scratch[0])  # reverses (4)
+            reset_backward(ws.w, t.r, t.s, ws.keep, p_r, u)  # reverses (4)
             sigmoids_backward(ws.p, t.rz, ws.scratch, t.a_rz, t.dv_rz)  # reverses (3)
             bk.matmul(t.dv, ws.WrzT, out=ws.dh)  # reverses (2), into h[t]                             (B,H)
 

@@ -243,9 +243,10 @@ def lstm_backward(
         dWx, dWh, db = out
         bk.transpose(Wh, out=ws.WhT)
 
+        flowing = ws.dh, ws.dc, *ws.p, ws.scratch[0]
         for dh_out, s in zip(dh[::-1], reversed(ws.steps), strict=True):
             saved = s.i, s.f, s.o, s.g, s.h, s.c_prev, s.tanh_c
-            state_backward(dh_out, *saved, ws.dh, ws.dc, *ws.p, ws.scratch[0], s.a_g)  # reverses (6) (5) (4), (3) for g
+            state_backward(dh_out, *saved, *flowing, s.a_g)  # reverses (6) (5) (4), (3) for g
             sigmoids_backward(ws.p, s.ifo, ws.scratch, s.a_ifo)  # reverses (3) for i f o
             # s.a_ifo and s.a_g, just written, are the blocks of s.da
             bk.matmul(s.da, ws.WhT, out=ws.dh)  # reverses (2): dh for step t−1                        (B,H)

@@ -17,10 +17,10 @@ The mean runs over the positions that the mask keeps, as in PyTorch's cross_entr
 none gives NaN, as there. A loss summed over time and averaged over the batch (char-rnn) is T times this one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minrnn import backend
-from minrnn.backend import Array
+from minrnn.backend import Array, Body
 from minrnn.kernels.shapes import expect
 
 
@@ -30,7 +30,7 @@ class SoftmaxCrossEntropyCache(NamedTuple):
     p: Array  # (T,B,V)  softmax of the logits
     nll: Array  # (T,B)  nats of every position, masked or not
     weight: Array | float  # (T,B), or the number 1/(T·B)
-    targets: Array  # (T,B)
+    at_target: Array  # (N,)  where z_n,y of every position is in the flat logits
     dlogits: Array | None  # where the gradient goes: given by a caller that owns a workspace
 
 
@@ -48,18 +48,39 @@ def softmax_workspace(T: int, B: int, V: int, like: Array) -> SoftmaxWorkspace:
         return SoftmaxWorkspace(*(bk.xp.empty((T, B, V), like.dtype) for _ in range(2)))
 
 
+# fmt: off
+def softmax_bodies(xp: Any) -> tuple[Body, ...]:
+    """The pointwise parts, for Backend.fused: each is one kernel on a GPU."""
+
+    def exponentials(z: Array, m: Array, e: Array) -> None:
+        xp.subtract(z, m, out=e)         # (1)  z − m                                             (T,B,V)
+        xp.exp(e, out=e)                 # (2)  e                                                 (T,B,V)
+
+    def losses(s: Array, m: Array, z_y: Array, nll: Array) -> None:
+        xp.log(s, out=nll)               # (4)  log s + m − z_y                                   (T,B,1)
+        xp.add(nll, m, out=nll)
+        xp.subtract(nll, z_y, out=nll)
+
+    return exponentials, losses
+# fmt: on
+
+
 def softmax(z: Array) -> Array:
     """Probabilities over the last axis of z (..., V), by (1) to (3)."""
-    xp = backend.of(z).xp
-    e = xp.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    bk = backend.of(z)
+    xp = bk.xp
+    with bk.scope():
+        e = xp.exp(z - z.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
 
 
 def log_softmax(z: Array) -> Array:
     """Log-probabilities, in nats, over the last axis of z (..., V). Unlike log(softmax(z)) it never reaches −inf."""
-    xp = backend.of(z).xp
-    shifted = z - z.max(axis=-1, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    bk = backend.of(z)
+    xp = bk.xp
+    with bk.scope():
+        shifted = z - z.max(axis=-1, keepdims=True)
+        return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def softmax_cross_entropy_forward(
@@ -76,17 +97,20 @@ def softmax_cross_entropy_forward(
     expect("targets", targets, tuple(lead), "(T, B)")
     bk = backend.of(logits, targets)
     xp = bk.xp
+    exponentials, losses = bk.fused(softmax_bodies)
     bk.check_ids(targets, V)
     with bk.scope():
         p = xp.empty(logits.shape, logits.dtype) if ws is None else ws.p
         expect("ws.p", p, logits.shape, "(T, B, V)")
         m = logits.max(axis=-1, keepdims=True)  # (1)                                          (T,B,1)
-        xp.subtract(logits, m, out=p)
-        xp.exp(p, out=p)  # (2)                                                                (T,B,V)
+        exponentials(logits, m, p)  # (1) (2)                                                  (T,B,V)
         s = p.sum(axis=-1, keepdims=True)  # (2)                                               (T,B,1)
         xp.divide(p, s, out=p)  # (3)                                                          (T,B,V)
-        z_y = xp.take_along_axis(logits, targets[..., None], axis=-1)  # z_n,y                 (T,B,1)
-        nll = (xp.log(s) + m - z_y)[..., 0]  # (4)                                             (T,B)
+        at_target = xp.arange(0, targets.size * V, V) + targets.reshape(-1).astype(int)  # one in each row   (N,)
+        z_y = xp.take(logits.reshape(-1), at_target).reshape(s.shape)  #                                     (T,B,1)
+        nll = xp.empty(s.shape, s.dtype)
+        losses(s, m, z_y, nll)  # (4)                                                          (T,B,1)
+        nll = nll[..., 0]  #                                                                   (T,B)
         if mask is None:
             weight: Array | float = 1.0 / max(targets.size, 1)
             loss = nll.mean()  # (5)                                                           ()
@@ -95,22 +119,21 @@ def softmax_cross_entropy_forward(
             mask = xp.asarray(mask, dtype=logits.dtype)
             weight = mask / mask.sum()
             loss = (nll * weight).sum()  # (5)                                                 ()
-        return loss, SoftmaxCrossEntropyCache(p, nll, weight, targets, None if ws is None else ws.dlogits)
+        return loss, SoftmaxCrossEntropyCache(p, nll, weight, at_target, None if ws is None else ws.dlogits)
 
 
 def softmax_cross_entropy_backward(
     dloss: Array | float | None, cache: SoftmaxCrossEntropyCache
 ) -> tuple[Array, None, None]:
     """Gradient of the logits (T,B,V) for the upstream `dloss` of the mean (None means zero); None for ids and mask."""
-    p, _, weight, targets, dlogits = cache
+    p, _, weight, at_target, dlogits = cache
     bk = backend.of(p)
     xp = bk.xp
     with bk.scope():
         dz = xp.empty(p.shape, p.dtype) if dlogits is None else dlogits  # C-contiguous, so flat is a view
         dnll = (0.0 if dloss is None else dloss) * weight  # reverses (5)                      (T,B) or ()
-        w = xp.asarray(dnll, dtype=p.dtype)[..., None]  # (T,B,1) or (1,)
+        w = float(dnll) if isinstance(dnll, float) else xp.asarray(dnll, dtype=p.dtype)[..., None]  # number or (T,B,1)
         xp.multiply(p, w, out=dz)  # reverses (4)…(1): dnll p                                  (T,B,V)
-        flat, V = dz.reshape(-1), p.shape[-1]
-        at_target = xp.arange(targets.size) * V + targets.reshape(-1).astype(int)  # one place in each row (N,)
-        flat[at_target] -= xp.broadcast_to(w[..., 0], targets.shape).reshape(-1)  # … − dnll onehot(y)
+        flat = dz.reshape(-1)
+        flat[at_target] -= w if isinstance(w, float) else w.reshape(-1)  # … − dnll onehot(y)              (N,)
     return dz, None, None

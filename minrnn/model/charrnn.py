@@ -210,7 +210,8 @@ class CharRNN:
                 if init == "char-rnn":  # there the forget gate has one random bias and one that is set
                     value[H : 2 * H] = rng.uniform(-0.08, 0.08, H)
                 value[H : 2 * H] += forget_bias
-            self.params[name][...] = self.backend.from_host(value, self.dtype)
+            with self.backend.scope():
+                self.params[name][...] = self.backend.from_host(value, self.dtype)
 
     def zero_state(self, batch_size: int) -> State:
         """The state before any text: zeros, (batch_size, H) for h, and c of an LSTM, in every layer."""

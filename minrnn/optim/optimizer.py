@@ -15,8 +15,8 @@ from minrnn.optim.blocks import blocks, width
 from minrnn.optim.validate import count, not_negative
 
 
-def decays(xp: Any) -> tuple[Body, ...]:
-    """Return the two bodies of weight decay: L2 (into the gradient) and decoupled (into the parameters)."""
+def shared(xp: Any) -> tuple[Body, ...]:
+    """Return the bodies of weight decay, L2 (into the gradient) and decoupled (into the parameters), and of `twice`."""
 
     def l2(p: Array, g: Array, decayed: Array, weight_decay: float) -> None:
         # decayed = g + λ θ
@@ -27,7 +27,12 @@ def decays(xp: Any) -> tuple[Body, ...]:
         # θ ← θ (1 − η λ)
         xp.multiply(p, factor, out=p)
 
-    return l2, decoupled
+    def move_again(p: Array, moved: Array) -> None:
+        # θ ← θ + (θ − θ before)
+        xp.subtract(p, moved, out=moved)
+        xp.add(p, moved, out=p)
+
+    return l2, decoupled, move_again
 
 
 class Optimizer(ABC):
@@ -73,7 +78,7 @@ class Optimizer(ABC):
                 self.state.update((name, _filled(bk, params, x)) for name, x in self._moments.items())
             self.state["step"] += 1
             update = self._rule(bk, self.state["step"], rate)
-            l2, decoupled = bk.fused(decays)
+            l2, decoupled, move_again = bk.fused(shared)
             flat = [x.reshape(-1) for x in (params, grads, *(self.state[name] for name in self._moments))]
             u, decayed, before = self._scratch_for(bk, params)
             for block, twice in self._blocks(bk, params.size):
@@ -88,8 +93,7 @@ class Optimizer(ABC):
                     moved[...] = p
                 update(p, g, u[: p.size], *moments)
                 if twice:
-                    bk.xp.subtract(p, moved, out=moved)
-                    bk.xp.add(p, moved, out=p)
+                    move_again(p, moved)
 
     def _blocks(self, bk: Backend, size: int) -> Iterator[tuple[slice, bool]]:
         """Cache-sized parts of the vector, and whether each moves twice as far."""
