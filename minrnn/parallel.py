@@ -1,10 +1,7 @@
-"""All cores for one training step: the rows of a batch are shared between processes.
+"""All cores for one training step: the rows of a batch are shared between processes (minrnn.team says how).
 
-    loss = Σ_k (B_k / B) loss_k        gradient = Σ_k (B_k / B) gradient_k        k = 0 … processes − 1
-
-Each process takes its B_k rows through the whole network, forward and backward, with the matrix library held to one
-thread; they meet once a step, and the caller, process 0, adds the gradients up. Parameters and gradients lie in memory
-that all of them see; ids, states and losses go through a pipe.
+Each process works with the matrix library held to one thread; they meet once a step, and the caller, process 0, adds
+the gradients up. Parameters and gradients lie in memory that all of them see; ids, states and losses go through a pipe.
 
 Why processes: between two NumPy calls a thread holds the interpreter's lock, and the time loop is made of short calls,
 so two threads in it wait for each other (LSTM 2 x 128, T = B = 50: 44 ms a step with threads, 35 ms with processes).
@@ -15,7 +12,8 @@ are too small to be shared well, and when another program wants a core, its spin
 The number of processes is the number of threads of NumPy's matrix library (OPENBLAS_NUM_THREADS and the like), or
 MINRNN_THREADS. For a given number results are the same at every run, bit for bit.
 
-What this is not: for several machines, or for GPUs. Where processes would not pay, a CharRNN serves alone.
+What this is not: for several machines (that is minrnn.mpi), or for GPUs. Where processes would not pay, a CharRNN
+serves alone.
 """
 
 from __future__ import annotations  # naming numpy.random.Generator would import numpy.random: 13 ms
@@ -33,8 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minrnn.backend import Array
-from minrnn.model import CharRNN, State
+from minrnn.model import CharRNN
+from minrnn.team import Task, Team, WorkerDied
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -52,10 +50,6 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-
-
-class WorkerDied(RuntimeError):
-    """A process that shared the work has ended."""
 
 
 class _Libraries:
@@ -111,7 +105,7 @@ def sharing(model: CharRNN, seq_length: int, batch_size: int) -> Iterator[CharRN
             yield team
 
 
-class RowParallel:
+class RowParallel(Team):
     """A model whose `gradient` and `nll` are shared between `processes`. Close it, or use it in a `with` statement.
 
     While it is open, the matrix library of this process has one thread. The parameters of the model move to memory that
@@ -123,7 +117,7 @@ class RowParallel:
 
         if model.backend.is_gpu or os.name != "posix":
             raise ValueError("RowParallel needs a model on the host and a POSIX system; use the model itself")
-        self.model, self.backend = model, model.backend
+        super().__init__(model, processes)
         size, dtype = model.params.flat.size, model.params.flat.dtype
         stride = -(-size * dtype.itemsize // 64) * 64  # every vector starts a cache line of its own
         memory = _SharedMemory(stride * processes)
@@ -154,58 +148,9 @@ class RowParallel:
         self.close = weakref.finalize(self, _close, self._connections, workers)
         _libraries().limit()
 
-    def gradient(
-        self,
-        x: Array,
-        targets: Array,
-        state: State | None = None,
-        *,
-        dloss: float = 1.0,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State]:
-        """As CharRNN.gradient. The masks of dropout depend on the number of processes, all else up to rounding.
-
-        Raises WorkerDied when a process has ended, else what one of them raised.
-        """
-        shares = self._shares(x.shape[1])
-        seeds = [None] * len(shares)
-        if rng is not None and self.model.dropout > 0:
-            seeds = rng.integers(2**63, size=len(shares)).tolist()
-        weights = [(rows.stop - rows.start) / x.shape[1] for rows in shares]
-        more = [(dloss * weight, seed) for weight, seed in zip(weights, seeds, strict=True)]
-        losses, state = self._ask(_gradient, shares, x, targets, state, more)
-        for theirs in self._gradients[: len(shares) - 1]:
-            np.add(self.model.grads.flat, theirs, out=self.model.grads.flat)
-        loss = sum(weight * float(loss) for weight, loss in zip(weights, losses, strict=True))
-        return self.model.params.flat.dtype.type(loss), state
-
-    def nll(self, x: Array, targets: Array, state: State | None = None) -> tuple[Array, State]:
-        """As CharRNN.nll. Raises WorkerDied when a process has ended, else what one of them raised."""
-        shares = self._shares(x.shape[1])
-        found, state = self._ask(_nll, shares, x, targets, state, [()] * len(shares))
-        return np.concatenate(found, axis=1), state
-
-    def _shares(self, B: int) -> list[slice]:
-        n = min(1 + len(self._connections), B)
-        return [slice(B * k // n, B * (k + 1) // n) for k in range(n)]
-
-    def _ask(
-        self,
-        function: Callable[..., tuple[Any, State]],
-        shares: list[slice],
-        x: Array,
-        targets: Array,
-        state: State | None,
-        more: Sequence[tuple[Any, ...]],
-    ) -> tuple[list[Any], State]:
-        """The results of `function` on the rows of every process, and the new state of all rows."""
+    def _exchange(self, function: Callable[..., Any], tasks: Sequence[Task]) -> list[Any]:
         for connection in self._unanswered[:]:  # an interrupted step left them
             self._receive(connection)
-        tasks = []
-        for rows, extra in zip(shares, more, strict=True):
-            ids = (np.ascontiguousarray(a[:, rows]) for a in (x, targets))  # (T,B_k) each
-            before = None if state is None else tuple(tuple(a[rows] for a in layer) for layer in state)  # (B_k,H)
-            tasks.append((*ids, before, *extra))
         for connection, task in zip(self._connections, tasks[1:], strict=False):
             try:
                 connection.send((function, task))
@@ -214,12 +159,11 @@ class RowParallel:
             self._unanswered.append(connection)
         answers = [function(self.model, *tasks[0])]
         answers += [self._receive(connection) for connection in self._unanswered[:]]
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        values, states = zip(*answers, strict=True)
-        layers = zip(*states, strict=True)
-        return list(values), tuple(tuple(map(np.concatenate, zip(*layer, strict=True))) for layer in layers)
+        return answers
+
+    def _add_gradients(self, members: int) -> None:
+        for theirs in self._gradients[: members - 1]:
+            np.add(self.model.grads.flat, theirs, out=self.model.grads.flat)
 
     def _receive(self, connection: Connection) -> Any:
         try:
@@ -254,16 +198,6 @@ class _SharedMemory:
     def vector(self, start: int, size: int, dtype: np.dtype) -> np.ndarray:
         """(size,) numbers from byte `start` on."""
         return np.frombuffer(self.bytes, dtype, size, start)
-
-
-def _gradient(
-    model: CharRNN, x: Array, targets: Array, state: State | None, dloss: float, seed: int | None
-) -> tuple[Array, State]:
-    return model.gradient(x, targets, state, dloss=dloss, rng=None if seed is None else np.random.default_rng(seed))
-
-
-def _nll(model: CharRNN, x: Array, targets: Array, state: State | None) -> tuple[Array, State]:
-    return model.nll(x, targets, state)
 
 
 def work(connection: int, file: int, size: int, start: int) -> None:

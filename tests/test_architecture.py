@@ -21,7 +21,9 @@ LAYERS = [
     ["minrnn.gradcheck", "minrnn.optim", "minrnn.text"],
     ["minrnn.model"],
     ["minrnn"],  # the front door, minrnn/__init__.py
-    ["minrnn.config", "minrnn.parallel"],
+    ["minrnn.config", "minrnn.team"],
+    ["minrnn.parallel"],
+    ["minrnn.mpi"],
     ["minrnn.build", "minrnn.runs"],
     ["minrnn.evaluate", "minrnn.sample", "minrnn.train"],
     ["minrnn.fit"],
@@ -52,7 +54,9 @@ LIBRARIES = {
     "minrnn.optim": set(),
     "minrnn.text": {"numpy"},
     "minrnn.model": {"numpy", "safetensors"},
+    "minrnn.team": {"numpy"},
     "minrnn.parallel": {"numpy", "threadpoolctl"},
+    "minrnn.mpi": {"mpi4py"},
 }
 
 # What a kernel may name of NumPy: types, never a function, for arrays may be on a GPU.
