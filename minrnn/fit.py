@@ -38,7 +38,7 @@ from minrnn.build import (
 from minrnn.config import FIELDS, Config, ConfigError, merge, to_toml
 from minrnn.evaluate import evaluate
 from minrnn.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from minrnn.parallel import sharing
+from minrnn.mpi import sharing
 from minrnn.runs import (
     BEST,
     CONFIG,
@@ -104,7 +104,7 @@ class Fit:
         """Train until a limit, the patience or a signal ends it; the last event is "end" with the reason.
 
         Raises Diverged for NaN, infinity or a loss above three times the first; CheckpointError when saving fails;
-        WorkerDied when a process that shares the work (minrnn.parallel) has ended.
+        WorkerDied when a process that shares the work (minrnn.team) has ended.
         """
         self._started = time.monotonic() - self.progress.elapsed_s
         trainer = self.trainer

@@ -69,6 +69,11 @@ class _Libraries:
             for library in self.all:
                 library.set_num_threads(1)
 
+    def hold(self, most: int) -> None:
+        for library in self.all:
+            library.set_num_threads(min(library.get_num_threads(), most))
+        self.before = [library.get_num_threads() for library in self.all]
+
     def release(self) -> None:
         self.users -= 1
         if self.users == 0:
@@ -84,6 +89,11 @@ def count() -> int:
     """The number of processes that may share a step; read once."""
     wanted = os.environ.get("MINRNN_THREADS", "")
     return max(int(wanted), 1) if wanted.isdecimal() else max([1, *_libraries().before])
+
+
+def hold_threads(most: int) -> None:
+    """Let the matrix library use no more than `most` threads, and `sharing`, if called later, no more processes."""
+    _libraries().hold(most)
 
 
 def processes_for(model: CharRNN, seq_length: int, batch_size: int) -> int:

@@ -15,7 +15,10 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from minrnn.cli import ranks
 
 COMMANDS = {  # name: what it does; the module of the same name has add_arguments(parser) and run(args) -> exit code
     "train": "train a network on text",
@@ -33,8 +36,14 @@ COMMANDS = {  # name: what it does; the module of the same name has add_argument
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["train"] and ranks.launched()[1] > 1:
+        return _guarded(partial(ranks.main, command=partial(_guarded, _dispatch)), argv)
+    return _guarded(_dispatch, argv)
+
+
+def _guarded(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     try:
-        return _dispatch(argv)
+        return command(argv)
     except BrokenPipeError:  # the reader has closed the pipe: it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
