@@ -17,7 +17,7 @@ from minrnn.config import merge
 from minrnn.fit import resume, start
 from minrnn.model.checkpoint import load_checkpoint
 from minrnn.optim import SGD, Constant
-from minrnn.parallel import RowParallel, WorkerDied, processes_for, sharing
+from minrnn.parallel import RowParallel, WorkerDied, hold_threads, processes_for, sharing
 from minrnn.runs import read_metrics
 from minrnn.text import FixedLength, StreamBatches, streams
 from minrnn.train import Trainer
@@ -527,6 +527,18 @@ def test_the_matrix_library_has_one_thread_until_the_last_is_closed(libraries):
     libraries[0].number = 2  # somebody else's wish, later
     RowParallel(network(), 1).close()
     assert [library.number for library in libraries] == [2, 3]
+
+
+def test_a_limit_lowers_the_threads_of_every_library_and_the_processes_with_them(libraries, monkeypatch):
+    monkeypatch.setattr(parallel, "count", parallel.count.__wrapped__)
+    monkeypatch.delenv("MINRNN_THREADS", raising=False)
+    assert parallel.count() == 4
+    hold_threads(3)
+    assert [library.number for library in libraries] == [3, 3] and parallel.count() == 3
+    RowParallel(network(), 1).close()
+    assert [library.number for library in libraries] == [3, 3]
+    hold_threads(8)  # it never raises
+    assert [library.number for library in libraries] == [3, 3]
 
 
 def test_the_others_compute_with_one_thread_find_the_package_and_say_nothing(opened, monkeypatch, tmp_path):

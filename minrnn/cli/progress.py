@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Any
 
+from minrnn.cli.ranks import launched
 from minrnn.fit import Event, Fit
 
 PLAIN_INTERVAL = 5.0  # seconds between plain lines
@@ -24,6 +25,8 @@ def header(fit: Fit) -> str:
         f" (smaller than the {config.batch} asked for: the text is short)" if data.batch_size < config.batch else ""
     )
     cell = f"{config.nonlinearity} rnn" if config.cell == "rnn" else config.cell
+    _, ranks = launched()
+    where = config.device if ranks == 1 else f"{config.device}, {ranks} ranks"
     steps = "until the time limit" if fit.total_steps is None else f"{fit.total_steps:,} steps"
     going_on = f"resumed at step {fit.trainer.step:,} · " if fit.trainer.step else ""
     return "\n".join(
@@ -33,7 +36,7 @@ def header(fit: Fit) -> str:
             f"batch   {data.batch_size} × {config.seq} {config.batches}{shrunk}, "
             f"{data.batches.num_batches(0):,} batches an epoch",
             f"model   {config.layers} × {config.hidden} {cell}, {parameters:,} parameters "
-            f"({train / parameters:.1f} characters each), seed {config.seed}, {config.dtype} on {config.device}",
+            f"({train / parameters:.1f} characters each), seed {config.seed}, {config.dtype} on {where}",
             f"run     {fit.folder} · {going_on}{steps} · untrained: ln {V} = {math.log(V):.3f} nats",
         )
     )

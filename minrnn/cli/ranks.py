@@ -3,7 +3,8 @@
     mpiexec ─► watcher ─► rank 0: the command        mpiexec ─► watcher ─► rank k: minrnn.mpi.Ranks.serve
 
 The watcher is there for last words: a rank that is killed cannot say so, mpiexec kills the others before they notice,
-and its exit code is its own. What mpiexec starts is the watcher, which hands signals on, and says what happened.
+and its exit code is its own. What mpiexec starts is the watcher, which hands signals on to the rank and its output
+back, and says what happened.
 
 What this is not: it does not know what is trained. The shared work itself is minrnn.mpi.
 """
@@ -15,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any
 
 PIPE = "MINRNN_WATCHER"  # a file that ends when the watcher does
 LAUNCHERS = (  # rank and number of processes, as a launcher tells them
@@ -45,6 +46,7 @@ def main(argv: Sequence[str], command: Callable[[Sequence[str]], int]) -> int:
 
 def _watch(argv: Sequence[str]) -> int:
     import subprocess  # noqa: PLC0415 (not needed without mpiexec)
+    import threading  # noqa: PLC0415
 
     handed_on = set()
 
@@ -54,17 +56,26 @@ def _watch(argv: Sequence[str]) -> int:
             os.kill(worker.pid, number)
 
     theirs, _ours = os.pipe()
-    os.set_inheritable(theirs, True)
+    files = [theirs, *(int(number) for number in [os.environ.get("PMI_FD", "")] if number.isdecimal())]
     worker = subprocess.Popen(
         [sys.executable, "-m", "minrnn", *argv],
         env={**os.environ, PIPE: str(theirs), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        close_fds=False,  # MPI talks to mpiexec through an open file
+        pass_fds=files,  # MPICH talks to mpiexec through one
         start_new_session=True,  # signals come through the watcher, once
+        # While a rank has the output of mpiexec open, that of MPICH takes the signal with which it killed the rank's
+        # watcher for the cause of the end, and forgets the code of the one that died first.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     os.close(theirs)
+    relays = [threading.Thread(target=_relay, args=to, daemon=True) for to in ((worker.stdout, 1), (worker.stderr, 2))]
+    for relay in relays:
+        relay.start()
     for number in SIGNALS:
         signal.signal(number, hand_on)
     code = worker.wait()
+    for relay in relays:
+        relay.join(timeout=1.0)  # processes that the rank has started may take a moment to end
     if code >= 0:
         return code
     if -code in handed_on:  # it was not ready to save yet
@@ -77,6 +88,11 @@ def _watch(argv: Sequence[str]) -> int:
         flush=True,
     )
     return 5
+
+
+def _relay(source: IO[bytes], target: int) -> None:
+    while data := os.read(source.fileno(), 65536):
+        os.write(target, data)
 
 
 def _end_with(pipe: int) -> None:

@@ -7,6 +7,7 @@ A parent process, which needs the standard library alone, runs every measurement
     worker              child: pins itself to the CPUs, calls one function below, prints what it returns
     timing              child: times of a step, peak memory, SGEMM rate, memory bandwidth
     with_minrnn, with_torch, with_jax, with_loops       child: the same training step, four times
+    with_ranks          child: that of with_minrnn once more, shared between ranks of mpiexec (scripts/mpi_speed)
     tables, command     from results to text; the command line of scripts/bench
     gpt, race_engines, race_command                     the learning race
 

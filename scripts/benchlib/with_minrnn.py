@@ -1,6 +1,7 @@
 """minrnn's side: one update as minrnn.train makes it, float32, ids as input, the state carried on."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ def make_model(c: Configuration) -> CharRNN:
     return CharRNN(c.vocab_size, hidden_size=c.hidden_size, num_layers=c.num_layers, cell=c.cell)
 
 
-def train(configuration: dict[str, Any], variant: str) -> dict[str, Any]:
-    """Time one training step, then the SGEMM rate in the same process."""
+def train(configuration: dict[str, Any], variant: str, sharing: Callable[..., Any] = sharing) -> dict[str, Any]:
+    """Time one training step, then the SGEMM rate in the same process. `sharing` says who shares the step."""
     c = Configuration(**configuration)
     model, optimizer = make_model(c), Adam(LEARNING_RATE)
     rng = np.random.default_rng(0)
