@@ -398,3 +398,4 @@ def test_an_interrupted_run_is_saved_by_all_together(endless, tmp_path):
 def test_what_ends_the_leading_rank_ends_all_with_its_code_and_one_message(options, code, words, train):
     found, out, err = end(train(2, "--out", "run", *options))
     assert (found, out) == (code, "") and err.count("error: ") == 1 and words in err
+    assert "abort" not in err.lower()
