@@ -83,7 +83,7 @@ def _watch(argv: Sequence[str]) -> int:
     rank, size = launched()
     print(
         f"minrnn: error: rank {rank} of {size} was ended by {signal.Signals(-code).name}, perhaps for want of memory; "
-        "the last checkpoint is intact: go on with --resume",
+        "what was saved last is intact: go on with --resume",
         file=sys.stderr,
         flush=True,
     )
@@ -107,7 +107,7 @@ def _end_with(pipe: int) -> None:
 
 
 def _work(argv: Sequence[str], command: Callable[[Sequence[str]], int]) -> int:
-    from minrnn import mpi  # noqa: PLC0415 (a watcher needs no NumPy)
+    from minrnn import mpi  # noqa: PLC0415 (only ranks need it)
 
     rank, size = launched()
     try:
