@@ -48,6 +48,8 @@ def diagnose(
     if causes:
         return _told(case, causes, names)
     by_tensor, rest = case.one_by_one()
+    if rest and len({bugs[0].code for bugs in by_tensor}) > 1:  # one cause behind all, and it is none of these
+        by_tensor, rest = [], wrong
     found = [cause for bugs in by_tensor for cause in _told(case, [(bug,) for bug in bugs], names)]
     return [
         *found,

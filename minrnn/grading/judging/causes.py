@@ -27,6 +27,8 @@ def of(unit: Unit, function: Function, result: FunctionResult, trials: Sequence[
     """The causes of a wrong result, most certain first."""
     wrong = {output.name for output in result.outputs if output.status not in ("correct", "wrong-shape")}
     plain = [cause for output in result.outputs if (cause := _plain_cause(output, function, trials))]
+    if function.role == "backward":
+        plain = _perhaps_of_the_cache(plain)
     explained = {str(cause.tensor) for cause in plain}
     rest = wrong - explained
     return [*(_inferred(unit, function, rest, explained, trials) if rest else ()), *plain]
@@ -110,7 +112,25 @@ def _another(name: str, function: Function, trials: Sequence[Trial]) -> Diagnosi
         return None
     (other,) = candidates
     message = f"{name} holds what belongs to {other}."
-    return Diagnosis("wrong-variable-returned", message, name, "exact", (), {"seeds_agreeing": len(trials)})
+    evidence = {"holds": other, "seeds_agreeing": len(trials)}
+    return Diagnosis("wrong-variable-returned", message, name, "exact", (), evidence)
+
+
+def _perhaps_of_the_cache(causes: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Two gradients in each other's place are returned so, or made of two cached arrays in each other's place."""
+    held = {cause.tensor: cause.evidence.get("holds") for cause in causes}
+    found = []
+    for cause in causes:
+        other = held[cause.tensor]
+        if other is not None and held.get(other) == cause.tensor:
+            message = (
+                f"{cause.tensor} and {other} are exchanged: either they are returned in the wrong order, or the arrays "
+                f"that they are made of are taken out of the cache in the wrong order."
+            )
+            also = ("cache-order-mismatch",)
+            cause = dataclasses.replace(cause, certainty="ambiguous", also_matches=also, message=message)  # noqa: PLW2901
+        found.append(cause)
+    return found
 
 
 def _turned(name: str, function: Function, trials: Sequence[Trial]) -> Diagnosis | None:

@@ -91,3 +91,24 @@ def test_a_bias_in_another_shape_is_told_with_both_shapes(explain, course, tenso
     (cause,) = explain(course, names, names[1], reshape)
     assert (cause.code, cause.tensor) == ("bias-gradient-keeps-dims", tensor)
     assert own in cause.message
+
+
+def test_exchanged_gradients_may_be_the_fault_of_the_cache(explain):
+    def exchange(tensors):
+        tensors["dWx"], tensors["dWh"] = tensors["dWh"], tensors["dWx"]
+
+    found = explain("cs231n-a3", ["rnn_step_forward", "rnn_step_backward"], "rnn_step_backward", exchange)
+    assert told(found) == {("wrong-variable-returned", name, "ambiguous") for name in ("dWx", "dWh")}
+    assert all(cause.also_matches == ("cache-order-mismatch",) for cause in found)
+
+
+def test_a_gradient_that_stands_twice_is_no_exchange(explain):
+    def twice(tensors):
+        tensors["dx"] = tensors["dWx"]
+
+    (found,) = explain("cs231n-a3", ["rnn_step_forward", "rnn_step_backward"], "rnn_step_backward", twice)
+    assert (found.code, found.certainty, found.message) == (
+        "wrong-variable-returned",
+        "exact",
+        "dx holds what belongs to dWx.",
+    )

@@ -85,6 +85,16 @@ def test_three_mistakes_in_three_tensors_are_named_one_by_one(observe):
     }
 
 
+def test_several_names_beside_something_unknown_are_withdrawn(observe):
+    bugs = Bug("bias-gradient-scalar", "db") + Bug("initial-state-gradient-not-set", "dh0", {"value": "zeros"})
+    seeds = observe("rnn_sequence", bugs)
+    for seen in seeds:
+        seen.student["dx"] = np.random.default_rng(0).standard_normal(seen.student["dx"].shape)
+    causes = diagnose("rnn_sequence", seeds)
+    assert {tensor for cause in causes for tensor in cause.evidence["tensors"]} == {"db", "dh0", "dx"}
+    assert {cause.certainty for cause in causes} <= {"residual", "unknown"}
+
+
 # Several that fit
 
 
