@@ -26,6 +26,9 @@ from minrnn.grading.reference import FAMILIES
 def of(unit: Unit, function: Function, result: FunctionResult, trials: Sequence[Trial]) -> list[Diagnosis]:
     """The causes of a wrong result, most certain first."""
     wrong = {output.name for output in result.outputs if output.status not in ("correct", "wrong-shape")}
+    short = [cause for output in result.outputs if (cause := _too_short(output, function))]
+    if short:  # what is wrong beside it is so because of it
+        return short
     plain = [cause for output in result.outputs if (cause := _plain_cause(output, function, trials))]
     if function.role == "backward":
         plain = _perhaps_of_the_cache(plain)
@@ -63,6 +66,20 @@ def _inferred(
         forward = [observation(unit, unit.first, trial) for trial in trials]
     found = diagnose(function.family, seen, forward, names) or [_unknown(name) for name in sorted(wrong)]
     return [dataclasses.replace(cause, tensor=known.get(str(cause.tensor), [cause.tensor])[0]) for cause in found]
+
+
+def _too_short(output: Output, function: Function) -> Diagnosis | None:
+    """The cause of a tensor that has a time step less than it should have."""
+    tensor = next(tensor for tensor in function.answered() if tensor.name == output.name)
+    own, right = list(output.shape or ()), list(output.expected_shape or ())
+    other = [k for k, (n, m) in enumerate(zip(own, right, strict=False)) if n != m]
+    if len(own) != len(right) or len(other) != 1 or tensor.axes[other[0]] != (("T",),):
+        return None
+    n, steps = own[other[0]], right[other[0]]
+    if n != steps - 1:
+        return None
+    message = f"{output.name} has {n} time steps; it should have {steps}: the loop leaves one out."
+    return Diagnosis("time-loop-skips-step", message, output.name, "static")
 
 
 def _parts(name: str, function: Function) -> set[str]:

@@ -112,3 +112,22 @@ def test_a_gradient_that_stands_twice_is_no_exchange(explain):
         "exact",
         "dx holds what belongs to dWx.",
     )
+
+
+def test_a_sequence_that_is_a_step_short_comes_of_the_loop(explain):
+    def short(tensors):
+        tensors["dx"] = tensors["dx"][:, 1:]
+        tensors["dh0"] = tensors["dh0"] * 2
+        tensors["db"] = tensors["db"] / 3
+
+    (found,) = explain("cs231n-a3", ["rnn_forward", "rnn_backward"], "rnn_backward", short)
+    assert (found.code, found.tensor) == ("time-loop-skips-step", "dx")
+    assert found.message == "dx has 3 time steps; it should have 4: the loop leaves one out."
+
+
+def test_another_axis_that_is_short_is_no_loop(explain):
+    def short(tensors):
+        tensors["dx"] = tensors["dx"][1:]
+
+    found = explain("cs231n-a3", ["rnn_forward", "rnn_backward"], "rnn_backward", short)
+    assert "time-loop-skips-step" not in {cause.code for cause in found}
