@@ -8,12 +8,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from minrnn.cli import grade as command
 from minrnn.cli import grade_class
 from minrnn.grading.courses import profile
+from minrnn.grading.coursework import autograder
 from minrnn.grading.coursework.assignment import Assignment
 from minrnn.grading.outcome.codes import CODES
 from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Grade, Note, Output
@@ -247,6 +249,16 @@ def test_hints_of_the_command_line_go_before_those_of_the_settings(told, call, p
     flags = ("grade", "hw.py", "--profile", "tiny.toml", "--spec", "hw.toml")
     assert "missing-time-carry" not in call(*flags).out
     assert "missing-time-carry" in call(*flags, "--hints", "2").out
+    (place / "hw.toml").write_text("[policy]\nhints = 2\n")
+    assert "missing-time-carry" not in call(*flags, "--hints", "0").out  # 0 is asked for, too
+
+
+def test_a_hidden_function_is_veiled_in_practice_and_in_the_table(told, call, place):
+    told(found())
+    (place / "hw.toml").write_text('hidden = ["affine_backward"]\n')
+    out = call("grade", "hw.py", "--profile", "tiny.toml", "--spec", "hw.toml", "--practice", "--gradcheck").out
+    assert "affine_forward" in out
+    assert "missing-time-carry" not in out and "steps 0 and 1" not in out and "6.5e-01" not in out
 
 
 def test_the_place_in_the_file_is_named(grade):
@@ -290,6 +302,12 @@ def test_options_reach_the_assignment(told, call, place):
     assert (limits.wall_s, limits.cpu_s, limits.memory_mib) == (3, 4, 990)
 
 
+def test_a_time_limit_is_of_computing_and_the_clock_has_six_times_as_much(told, call):
+    asked = told(found())
+    call("grade", "hw.py", "--profile", "tiny.toml", "--timeout", "2.5")
+    assert [(one.limits.cpu_s, one.limits.wall_s) for one in asked] == [(3, 15.0)]
+
+
 # Without a submission.
 
 
@@ -312,6 +330,23 @@ def test_a_required_layer_that_is_missing_is_5_and_nothing_is_graded(refused, to
     refused(5, "seccomp is off", "grade", "hw.py", "--sandbox", "none", "--require-sandbox", "process,seccomp")
     refused(5, "landlock is off", "grade", "hw.py", "--sandbox", "none", "--require-sandbox", "all")
     assert asked == []
+
+
+def test_a_layer_that_the_machine_refuses_is_missing(refused, told, monkeypatch):
+    told(found())
+    states = dict.fromkeys(LAYERS, "on") | {"landlock": "unavailable"}
+    monkeypatch.setattr(command, "probe", lambda sandbox: {"layers": states})
+    refused(5, "landlock is unavailable", "grade", "hw.py", "--require-sandbox", "all")
+
+
+@pytest.mark.parametrize(("problem", "code"), [("", 0), ("it gives 3 points", 1)])
+def test_an_autograder_that_fails_its_own_test_is_1(problem, code, call, place, monkeypatch):
+    checks = [autograder.Check("the solution", 10.0, 10.0, ""), autograder.Check("an empty file", 0.0, 10.0, problem)]
+    monkeypatch.setattr(autograder, "build", lambda path, secret: b"zip")
+    monkeypatch.setattr(autograder, "self_test", lambda content, solution: checks)
+    result = call("grade", "--make-gradescope", "hw.toml", "-o", "out.zip")
+    assert result.code == code and ("WRONG" in result.out) == bool(problem)
+    assert (place / "out.zip").read_bytes() == b"zip"
 
 
 def test_required_layers_that_are_there_let_pass(told, call):
@@ -475,6 +510,32 @@ def test_formats_of_a_class_lie_in_folders_and_lines_in_one_file(told, call, cla
     assert (classroom / "results" / "otter" / "ann.zip").read_bytes() == FORMATS["otter"](found(), hints=2)
 
 
+def test_a_roster_in_the_folder_of_the_class_is_no_submission(told, call, classroom, monkeypatch):
+    told(found())
+    monkeypatch.setattr(grade_class, "processes", lambda jobs: lambda: ThreadPoolExecutor(jobs))
+    (classroom / "class" / "roster.csv").write_text("id,pattern\n1,ann*\n")
+    out = call("grade", "class", "--profile", "tiny.toml", "--roster", "class/roster.csv").out
+    assert "3 of 3 submissions graded" in out and "roster.csv" not in out
+
+
+def test_lines_are_in_the_order_of_the_names_and_marks_that_are_not_final_are_not_drawn(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(grade_class, "draw", lambda document, percents: drawn.extend(percents) or Figure())
+
+    class Figure:
+        def savefig(self, path, dpi):
+            pass
+
+    graded = [
+        SimpleNamespace(entry=SimpleNamespace(id=id), grade=SimpleNamespace(percent=percent, errors=errors, id=id))
+        for id, percent, errors in (("b", 50.0, []), ("c", 0.0, ["the grader had a problem"]), ("a", 70.0, []))
+    ]
+    assignment = SimpleNamespace(given=None, render=lambda grade, format, hints: f"{grade.id}\n")
+    grade_class._write(SimpleNamespace(csv=None, format="jsonl"), assignment, tmp_path, graded, None, {})
+    assert (tmp_path / "results.jsonl").read_text() == "a\nb\nc\n"
+    assert drawn == [50.0, 70.0]
+
+
 def test_a_class_without_matplotlib_has_all_but_the_picture(told, call, classroom, monkeypatch):
     told(found())
     monkeypatch.setattr(grade_class, "processes", lambda jobs: lambda: ThreadPoolExecutor(jobs))
@@ -506,6 +567,7 @@ def test_workers_are_as_many_as_cores_memory_and_submissions(monkeypatch, capsys
     assert grade_class._jobs(None, 1024, 100) == 4
     assert grade_class._jobs(None, 256, 100) == 8
     assert grade_class._jobs(None, 256, 3) == 3
+    assert grade_class._jobs(4, 256, 3) == 3
     assert capsys.readouterr().err == ""
     assert grade_class._jobs(6, 1024, 100) == 6
     assert "6 workers may use 6,144 MiB" in capsys.readouterr().err

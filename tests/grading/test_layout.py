@@ -68,6 +68,24 @@ def test_the_way_back_is_the_inverse(line):
         np.testing.assert_allclose(pieces[part.name, part.gate], right, rtol=1e-15)
 
 
+def test_an_order_of_gates_that_is_not_its_own_inverse():
+    """Exchanges of two gates cannot tell an order from its inverse; this one takes all four round."""
+    of, v, tensor = layout("foci"), values(), lay.parse("W: D 4H = Wx")
+    array = lay.to_student(tensor, v, of)
+    i, f, o, c = np.split(v["Wx"], 4, axis=1)
+    np.testing.assert_array_equal(array, np.hstack([f, o, c, i]))
+    np.testing.assert_array_equal(lay.to_canonical(tensor, array, of)["Wx", ""], v["Wx"])
+
+
+def test_the_axes_of_an_image_are_one_canonical_axis():
+    of = lay.Layout({"x": ("N", "K", "L")}, "", "", SIZES)
+    x = np.arange(float(N * SIZES["K"] * SIZES["L"])).reshape(of.canonical_shape("x"))
+    assert x.shape == (N, SIZES["K"] * SIZES["L"])
+    image = lay.to_student(lay.parse("x: N K L"), {"x": x}, of)
+    assert image.shape == (N, SIZES["K"], SIZES["L"])
+    np.testing.assert_array_equal(lay.to_canonical(lay.parse("x: N K L"), image, of)["x", ""], x)
+
+
 def test_an_array_of_a_student_is_never_a_view_of_the_canonical_one():
     v = values()
     array = lay.to_student(lay.parse("x: T N D"), v, layout())
@@ -94,7 +112,8 @@ def test_an_array_with_a_missing_gate_is_left_out():
 
 def test_a_list_is_a_list_of_numbers_or_of_arrays():
     ids = {"ids": np.arange(4), "x": values()["x"]}
-    assert lay.to_student(lay.parse("inputs: [T] = ids"), ids, layout()) == [0, 1, 2, 3]
+    numbers = lay.to_student(lay.parse("inputs: [T] = ids"), ids, layout())
+    assert numbers == [0, 1, 2, 3] and all(type(number) is int for number in numbers)
     steps = lay.to_student(lay.parse("xs: [T] N D = x"), ids, layout())
     assert len(steps) == T and all(type(step) is np.ndarray and step.shape == (N, D) for step in steps)
     assert lay.to_canonical(lay.parse("xs: [T] N D = x"), steps, layout())["x", ""].shape == (T, N, D)
@@ -140,6 +159,7 @@ def test_a_line_that_is_not_understood_says_what(line, message):
         ("b: H = b.q", "gates are i f o c"),
         ("x: N T D = x.f", "no gates"),
         ("W: D H = Wx", "axes D H"),
+        ("h0: N H H'", "axes N H H'"),
     ],
 )
 def test_a_line_that_does_not_fit_the_family_says_why(line, message):

@@ -61,6 +61,11 @@ def test_a_profile_by_path(tmp_path):
     assert small.sizes["T"] == 4
 
 
+def test_sizes_of_the_file_go_before_the_usual_ones(tmp_path):
+    small = read(tmp_path, SMALL + "[sizes]\nT = 9\n")
+    assert (small.sizes["T"], small.sizes["N"]) == (9, 3)
+
+
 def test_the_hash_is_that_of_the_file(tmp_path):
     assert read(tmp_path, SMALL).sha256 != read(tmp_path, SMALL + "# a remark\n").sha256
 
@@ -82,6 +87,7 @@ MISTAKES = {  # what is told: (old, new)
     "there is no canonical 'state' here": ("h_prev", "state"),
     "functions.step.gates are 'ifog'": ('group = "step"', 'group = "step"\ngates = "i f o g"'),
     "functions.step has the step 'cell': it must be a function": ('group = "step"', 'group = "step"\nstep = "cell"'),
+    "functions.step has the step 'step_back': it must be": ('group = "step"', 'group = "step"\nstep = "step_back"'),
     "functions.step_back needs a forward before it": (
         'group = "step"\nfamily = "rnn_step"\nrole = "b',
         'group = "b"\nfamily = "rnn_step"\nrole = "b',
@@ -135,6 +141,26 @@ def test_other_names_of_arguments_count_by_their_share(tmp_path):
     small = read(tmp_path, SMALL)
     stubs = "def step(x, prev_h, Wx, Wh, b): pass\ndef step_back(dout, cache): pass\n"
     assert profile.detect(load(tmp_path, stubs), [small]) == [(small, pytest.approx(0.9))]
+
+
+def test_fewer_arguments_do_not_count_and_further_ones_do(tmp_path):
+    small = read(tmp_path, SMALL)
+    scores = {
+        arguments: profile.detect(load(tmp_path, f"def step({arguments}): pass\n"), [small])[0][1]
+        for arguments in ("x, h, Wx, Wh", "x, h, Wx, Wh, b", "x, h, Wx, Wh, b, verbose=False")
+    }
+    assert list(scores.values()) == [0.0, 0.5, 0.5]
+
+
+def test_an_optional_function_that_is_not_there_lowers_no_score(tmp_path):
+    small = read(tmp_path, SMALL.replace("points = 3", "optional = true"))
+    stubs = load(tmp_path, "def step(x, h, Wx, Wh, b): pass\n")
+    assert profile.detect(stubs, [small])[0][1] == 1.0
+
+
+def test_half_of_the_functions_is_enough(tmp_path):
+    small = read(tmp_path, SMALL)
+    assert profile.choose(profile.detect(load(tmp_path, "def step(x, h, Wx, Wh, b): pass\n"), [small])) is small
 
 
 def test_no_profile_is_chosen_for_a_submission_without_half_of_the_functions(tmp_path):

@@ -131,3 +131,24 @@ def test_another_axis_that_is_short_is_no_loop(explain):
 
     found = explain("cs231n-a3", ["rnn_forward", "rnn_backward"], "rnn_backward", short)
     assert "time-loop-skips-step" not in {cause.code for cause in found}
+
+
+def test_a_weight_in_another_shape_is_no_bias(explain):
+    names = ["rnn_step_forward", "rnn_step_backward"]
+    (cause,) = explain("cs231n-a3", names, names[1], lambda t: t.update(dWx=t["dWx"][None]))
+    assert (cause.code, cause.tensor) == ("wrong-flatten", "dWx")
+
+
+def test_axes_in_another_order_are_named_and_hide_no_other_cause(explain):
+    def change(tensors):
+        tensors["dx"], tensors["db"] = tensors["dx"].transpose(0, 2, 1), -tensors["db"]
+
+    found = explain("cs231n-a3", ["rnn_forward", "rnn_backward"], "rnn_backward", change)
+    assert {(cause.code, cause.tensor) for cause in found} == {("layout-transposed", "dx"), ("sign-flipped", "db")}
+
+
+def test_of_two_tensors_for_one_array_the_wrong_one_is_named():
+    known = profile.read("cmu-11785")
+    unit = Unit(known, known.groups()[known.find("RNNCell.forward").group])
+    assert causes.names_of(unit, {"db_hh"})["db"] == ["db_hh"]
+    assert causes.names_of(unit, set())["db"] == ["db_ih", "db_hh"]

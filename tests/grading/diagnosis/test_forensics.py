@@ -42,6 +42,20 @@ def test_a_relation_is_named(findings, code):
     assert finding.code == code and finding.relation
 
 
+WORDS = {  # 4 steps, 3 examples; the gates i f o g are moved on by one
+    "mean-instead-of-sum": "divided by the number of steps",
+    "sum-instead-of-mean": "times the number of examples and the number of steps",
+    "gate-order-swapped": "in the order gifo",
+    "constant-factor": "times 0.37",
+}
+
+
+@pytest.mark.parametrize("code", WORDS)
+def test_a_relation_is_told_with_its_size_or_order(findings, code):
+    (finding,) = findings(*RELATIONS[code])
+    assert finding.relation.endswith(WORDS[code])
+
+
 @pytest.mark.parametrize("code", RELATIONS)
 def test_a_relation_that_is_nearly_one_is_not_named(findings, code):
     name, tensor, change = RELATIONS[code]
@@ -111,3 +125,20 @@ def test_places_of_several_seeds_are_put_together(observe):
         dx[t + 1] += 1
         seeds.append(Observation(s.inputs, s.upstream, {**s.student, "dx": dx}, s.expected))
     assert place(FAMILIES["rnn_sequence"], seeds, ["dx"]).time_steps == (1, 2)
+
+
+def test_wrong_at_every_step_is_no_place(observe):
+    seeds = [
+        Observation(s.inputs, s.upstream, {**s.student, "dx": s.expected["dx"] + 1}, s.expected)
+        for s in observe("rnn_sequence", NONE, side="backward")
+    ]
+    assert place(FAMILIES["rnn_sequence"], seeds, ["dx"]).time_steps == ()
+
+
+def test_zeros_on_one_seed_alone_are_not_called_zeros(observe):
+    seeds = [
+        Observation(s.inputs, s.upstream, {**s.student, "dx": k * (s.expected["dx"] + 1)}, s.expected)
+        for k, s in enumerate(observe("rnn_sequence", NONE, side="backward"))
+    ]
+    found = place(FAMILIES["rnn_sequence"], seeds, ["dx"])
+    assert found.relation == "" and "zero" not in found.details

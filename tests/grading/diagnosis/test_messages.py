@@ -52,6 +52,13 @@ def test_the_sentence_says_what_belongs_there_in_the_names_of_the_course(bug, pa
 def test_a_tensor_without_a_name_in_the_course_gets_words():
     bug = Bug("missing-transpose", "dh_prev", {"gate": "f"})
     assert sentence(bug, {}).startswith("The gradient of the previous state: in the share of gate f")
+    lost = Bug("cell-gradient-incomplete", "dc", {"lost": "dc"})
+    assert "comes from dc_next, the gradient from step t+1" in sentence(lost, {})
+
+
+def test_what_is_listed_is_named_once():
+    assert messages.listed(["a", "b", "a", "c"]) == "a, b and c"
+    assert messages.listed(["a", "a"]) == "a"
 
 
 def test_the_shares_of_two_biases_are_those_that_the_judge_gives_them():

@@ -216,3 +216,17 @@ def test_no_variant_changes_its_inputs(example, name):
         FAMILIES[name].backward(inputs, upstream, bug)
     for key, value in (inputs | upstream).items():
         np.testing.assert_array_equal(value, kept[key])
+
+
+def test_the_text_of_a_model_is_that_of_a_loop_written_out():
+    rng, count = np.random.default_rng(1), 24
+    shapes = {"Wx": (11, 7), "Wh": (7, 7), "b": 7, "Wy": (7, 11), "by": 11, "h0": 7}
+    w = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    h, ids = w["h0"], [8, 10, 5]
+    for k in range(2 + count):
+        h = np.tanh(w["Wx"][ids[k]] + h @ w["Wh"] + w["b"])
+        if k >= 2:
+            ids.append(int(np.argmax(h @ w["Wy"] + w["by"])))
+    assert len(set(ids[3:])) > 3
+    found = FAMILIES["char_sample"].forward({**w, "prefix": np.array([8, 10, 5]), "count": count})
+    assert found["ids"].tolist() == ids[3:]
