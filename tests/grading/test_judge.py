@@ -399,3 +399,20 @@ def test_axes_in_another_order_are_named(spoilt):
     old = "    return np.array(hs).transpose(1, 0, 2), cache"
     result = spoilt((old, "    return np.array(hs), cache"), groups=("lstm-step", "lstm-sequence"))["lstm_forward"]
     assert (result.status, codes(result)) == ("wrong", ["layout-transposed"])
+
+
+UPDATES = ("sgd", "momentum", "rmsprop", "adam")
+
+
+def test_an_optimizer_that_never_ends_costs_no_other(spoilt):
+    endless = ("def sgd(w, dw, config=None):\n", "def sgd(w, dw, config=None):\n    while True:\n        pass\n")
+    results = spoilt(endless, groups=UPDATES, limits=Limits(cpu_s=1, wall_s=30))
+    assert results["sgd"].status == "timeout"
+    assert {results[name].status for name in ("sgd_momentum", "rmsprop", "adam")} == {"correct"}
+
+
+def test_optimizers_that_share_a_child_do_not_see_each_other(spoilt):
+    leaves = ("def sgd(w, dw, config=None):\n", "seen = []\n\n\ndef sgd(w, dw, config=None):\n    seen.append(1)\n")
+    looks = ("def adam(w, dw, config=None):\n", "def adam(w, dw, config=None):\n    assert not seen\n")
+    results = spoilt(leaves, looks, groups=UPDATES)
+    assert results["sgd"].status == results["adam"].status == "correct"

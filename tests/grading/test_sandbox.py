@@ -615,6 +615,14 @@ def test_the_memory_limit_is_reported_and_the_child_goes_on(child):
     assert child.call("g").value == 1
 
 
+def test_the_memory_limit_is_that_of_the_child_and_not_of_the_machine(child):
+    """2 GiB that nobody touches: any machine gives them, and the limit of 1 GiB does not."""
+    if child.layers["rlimits"] != "on":
+        pytest.skip("not available here: rlimits")
+    define(child, "def f():\n    return len(np.empty(2**28))")
+    assert child.call("f").status == "memory"
+
+
 def test_a_closed_child_answers_no_answer_and_is_gone():
     with Child(Limits()) as child:
         define(child, "import os\ndef pid():\n    return os.getpid(), os.getcwd()")

@@ -3,6 +3,7 @@
 What it is not: the grading of a whole submission (judge.py), or any of the steps that it puts in order.
 """
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,6 +55,7 @@ class Grader:
         self.modules = {**profile.modules, **submission.modules}
         self.repairs: list[Note] = []
         self.results: dict[str, FunctionResult] = {}
+        self.updates: Child | None = None
 
     def group(self, functions: Sequence[Function]) -> None:
         """Grade one group; its results are added to `results`."""
@@ -89,8 +91,8 @@ class Grader:
                 return
 
     def attempt(self, source: str, repair: Note | None, unit: Unit, static: Mapping[str, FunctionResult]) -> Attempt:
-        """Run the group once, in a child of its own."""
-        with self.open_child() as child:
+        """Run the group once."""
+        with self.child(unit) as child:
             loaded = self.load(child, source, unit)
             if not loaded.ok:
                 results = [
@@ -104,6 +106,23 @@ class Grader:
                     result.blocked_by, result.diagnosis = unit.first.name, [blocked_by(unit.first.name)]
             self.observed(child, unit, runs, results)
             return Attempt(source, repair, results, runs)
+
+    @contextlib.contextmanager
+    def child(self, unit: Unit) -> Iterator[Child]:
+        """A child of its own for a group; the optimizers, one after the other, share one as long as it lives."""
+        if unit.first.role != "update":
+            with self.open_child() as child:
+                yield child
+            return
+        if self.updates is None or not self.updates.alive:
+            self.close()
+            self.updates = self.open_child()
+        yield self.updates
+
+    def close(self) -> None:
+        """End what is left running."""
+        if self.updates is not None:
+            self.updates.close()
 
     def load(self, child: Child, source: str, unit: Unit) -> Reply:
         """Load the submission, and the course's own modules that have a class of which the unit gets an object."""

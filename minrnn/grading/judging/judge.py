@@ -3,6 +3,7 @@
 It reads no files and knows no course; how a group is graded is in groups.py.
 """
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -56,7 +57,8 @@ def grade(
         return child
 
     grader = Grader(submission, profile, inputs, rules, open_child)
-    with np.errstate(all="ignore"):  # what a submission returns may be as large as it likes
+    # What a submission returns may be as large as it likes.
+    with contextlib.closing(grader), np.errstate(all="ignore"):
         for functions in profile.groups().values():
             grader.group(functions)
     results = [grader.results[function.name] for function in profile.functions]

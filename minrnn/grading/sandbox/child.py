@@ -91,6 +91,11 @@ class Child:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._dead is None
+
     def close(self) -> None:
         """Ends the process; every further request is answered "no-answer"."""
         self._dead = self._dead or "no-answer"

@@ -50,3 +50,14 @@ def test_the_noise_of_differences_makes_no_small_cell_wrong(rng):
     right = rng.standard_normal(28)
     right[7:14] *= 1e-6
     assert agree(FAMILIES["lstm_step"], "db", right + 1e-10, right)
+
+
+def test_a_difference_of_one_part_in_ten_thousand_is_wrong(rng):
+    right = rng.standard_normal((5, 7))
+    assert not agree(FAMILIES["rnn_step"], "dWx", right * (1 + 1e-4), right)
+    assert agree(FAMILIES["rnn_step"], "dWx", right * (1 + 1e-8), right)
+
+
+def test_the_error_is_relative_to_the_larger_of_the_two():
+    assert error(np.ones(3), np.zeros(3)) == error(np.zeros(3), np.ones(3)) == 1.0
+    assert error(np.ones(3), np.full(3, 10.0)) == error(np.full(3, 10.0), np.ones(3))

@@ -271,6 +271,13 @@ def test_a_backward_that_only_follows_its_forward_says_so(observe):
     assert cause.code == "initial-state-ignored" and cause.message.startswith("Follows from the forward pass")
 
 
+def test_where_the_forward_s_mistake_explains_all_no_second_one_is_named(observe):
+    """Without the tanh its missing derivative gives the same numbers, and is no mistake there."""
+    own = Bug("nonlinearity-missing", "h", side="forward")
+    (cause,) = diagnose("rnn_step", observe("rnn_step", own, side="backward"), observe("rnn_step", own))
+    assert (cause.code, cause.certainty, cause.also_matches) == ("nonlinearity-missing", "exact", ())
+
+
 def test_an_unknown_forward_leads_to_no_false_name(observe):
     forward = [changed(s, "h", s.expected["h"] + 0.1) for s in observe("rnn_step", NONE, side="forward")]
     seeds = [
