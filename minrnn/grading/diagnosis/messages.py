@@ -39,6 +39,7 @@ WORDS: dict[str, dict[str, str]] = {  # what a detail is called; others are call
         "h": "<h>",
         "c": "<c>",
         "h_prev": "<h_prev>",
+        "h0": "the initial state",
         "n": "n",
         "q without bias": "its matrix product without the bias",
     },
@@ -48,6 +49,7 @@ WORDS: dict[str, dict[str, str]] = {  # what a detail is called; others are call
         "step T-1": "the one that the last step returns",
         "all steps": "a sum over all steps",
         "upstream": "the upstream gradient of step 0",
+        "upstream too": "what the backward of step 0 returns plus the upstream gradient of step 0",
         "received": "the gradient that reaches step 0, before it goes through the step",
         "delta": "the gradient dz of step 0, which an operation in place wrote into the upstream",
         "dc_next f": "<dc> * f",
@@ -102,7 +104,10 @@ WORDS: dict[str, dict[str, str]] = {  # what a detail is called; others are call
         "first step": "the index of the first step is used at every step",
         "first example": "the index of the first example is used for all",
         "other axis": "examples and steps are exchanged",
+        "axes exchanged": "examples and steps are exchanged",
+        "row 0": "row 0 is left out",
     },
+    "slope": {"c": "the tanh of the cell"} | {gate: f"gate {gate}" for gate in "ifogrzn"},
     "where": {"carry": "step t+1", "upstream": "the upstream gradient"},
 }
 UNITS = {"h": "<h>", "c": "the tanh of the cell", "y": "the prediction"}
@@ -213,9 +218,32 @@ def _of_details(bug: Bug, details: Mapping[str, object], names: Mapping[str, str
         "kind": WORDS["kind"].get(bug.where, details.get("kind", "another function")),
         "paths": WORDS["paths"].get(str(bug.detail.get("lost")), ""),
         "of": details.get("of", "the gradient of the weights"),
+        "shown": "<c>; use <h>"
+        if bug.detail.get("vector") == "c"
+        else "the state before the step; use the one after it",
+        "kept": listed(f"<{letter}>" for letter in str(bug.detail.get("states", ""))),
+        "exchanged": _units("".join(k for k, j in _moved(bug) if k != j)),
+        "factors": _mixed(bug),
         "block": f" in the block of gate {gate}" if gate else "",
         "times": "zero" if factor == 0 else f"{factor or 0:g} times the right one",
     }
+
+
+def _moved(bug: Bug) -> list[tuple[str, str]]:
+    """Each gate with the one that stands in its place."""
+    return (
+        list(zip(bug.detail["gates"], bug.detail["order"], strict=True))
+        if "order" in bug.detail and "gates" in bug.detail
+        else []
+    )
+
+
+def _mixed(bug: Bug) -> str:
+    """A slope with one factor of another gate."""
+    if "factors" not in bug.detail:
+        return ""
+    first, second = bug.detail["factors"]
+    return f"1 - {first} * {second}" if bug.where in "gn" else f"{first} * (1 - {second})"
 
 
 def _units(letters: str) -> str:

@@ -22,6 +22,8 @@ TEMPLATES = {
     "over the examples only.",
     "bias-gradient-scalar:dW": "All entries of a row of {where} are the same number: sum over the places where the "
     "word occurs, and not over the entries of its vector.",
+    "bias-gradient-wrong-axis+axes": "{where} is summed over one of two axes only: sum over the examples and over the "
+    "steps.",
     "bias-missing": "The forward pass does not add the bias <{where}>.",
     "bias-missing:one gate": "The forward pass does not add the bias of gate {gate}.",
     "bias-missing+share": "The forward pass adds only one of the two biases{block}.",
@@ -30,6 +32,7 @@ TEMPLATES = {
     "cache-order-mismatch:c_prev c": "The backward pass takes <c_prev> and <c> from the cache in exchanged order.",
     "cache-order-mismatch:steps": "The backward pass takes the caches of the steps in the wrong order ({order}): step "
     "t needs the cache of step t.",
+    "cache-order-mismatch:h_prev h": "The backward pass takes the previous state and the new one in exchanged order.",
     "cached-view-overwritten": "What was stored as {previous} holds {vector}: it is a view of an array that was "
     "overwritten later, or it was written to the index -1. Store a copy.",
     "cached-view-overwritten:cache": "Every step of the backward pass reads the cache of the last step: keep one "
@@ -74,11 +77,15 @@ TEMPLATES = {
     "them up, for example with np.add.at.",
     "gate-copy-paste forward": "The forward pass has gate {other} in the place of {places}.",
     "gate-copy-paste+by": "In {where} the block of gate {gate} is made with that of gate {by}.",
+    "gate-copy-paste+factors": "The derivative for {places} has a factor of another gate: it is {factors}, and should "
+    "be {slope_of}.",
     "gate-copy-paste+incoming": "The gradient of {places} starts from {incoming}; it should start from {starts}.",
     "gate-copy-paste+operand": "The gradient of {places} is multiplied by gate {operand}; it should be multiplied by "
     "{factor_of}.",
-    "gate-copy-paste+slope": "The gradient of {places} is multiplied by the derivative of gate {slope}; it should be "
+    "gate-copy-paste+slope": "The gradient of {places} is multiplied by the derivative of {slope}; it should be "
     "that of gate {letters}.",
+    "gate-copy-paste:c+slope": "The gradient that goes from <h> to <c> is multiplied by the derivative of {slope}; "
+    "it should be that of the tanh of the cell.",
     "gate-copy-paste+whole": "The gradient of {places} is that of gate {whole}.",
     "gate-copy-paste~weights": "The forward pass makes gate {gate} with the block of gate {by} in <{of}>.",
     "gate-not-applied backward": "The gradient of {places} is not multiplied by {factor_of}.",
@@ -86,6 +93,10 @@ TEMPLATES = {
     "gate-not-applied+gate": "{where} lacks the share of gate {gate}.",
     "gate-not-applied:z forward": "The forward pass adds {of} as a whole; the shares of the old state and of n are z "
     "and 1 - z.",
+    "gate-not-applied:k": "The direct path back to the previous state is not multiplied by the share that the old "
+    "state has in the new one.",
+    "gate-not-applied:n": "The gradient of n is not multiplied by the share that n has in the new state.",
+    "gate-not-applied:z": "The gradient of z is not multiplied by the difference of the previous state and n.",
     "gate-not-applied:r": "The gradient that goes back through the product with r is not multiplied by r.",
     "gate-not-applied:dWh": "The gradient that goes to the recurrent weights of n, and through them to the previous "
     "state, is not multiplied by the reset gate.",
@@ -93,6 +104,11 @@ TEMPLATES = {
     "gate-not-applied:dbhn": "{where} is not multiplied by the reset gate.",
     "gate-order-swapped backward": "The backward pass puts the blocks of the gates together in the order {order}.",
     "gate-order-swapped forward": "The forward pass reads the blocks of the gates in the order {order}.",
+    "gate-order-swapped:b forward": "In the bias the blocks of {exchanged} are exchanged, in the weights they are not.",
+    "gate-order-swapped:weights forward": "In the weights the blocks of {exchanged} are exchanged, in the bias they "
+    "are not.",
+    "gate-order-swapped:weights": "The backward pass multiplies by the weights with the blocks of {exchanged} "
+    "exchanged.",
     "gate-order-swapped:unpacked": "The backward pass takes the gates out of one array in the order {order}.",
     "gradient-added-to-itself+factor": "{where} {is} {times}{block}.",
     "gradient-added-to-itself+recursive": "{where} {is} added to {itself} at every step, so that the sum doubles each "
@@ -113,6 +129,7 @@ TEMPLATES = {
     "gru-reset-placement:x": "The reset gate multiplies the part of the input as well; it belongs only to the part of "
     "the previous state.",
     "gru-reset-placement:bhn": "The recurrent bias of n is added outside of the product with r; it belongs inside.",
+    "initial-cell-wrong:h0 c0": "The initial states of <h> and <c> are exchanged.",
     "initial-state-gradient-not-set": "{where} is {value}; it should be the gradient that the backward of step 0 "
     "returns for the previous state.",
     "initial-state-ignored backward": "At the first step the backward pass takes zeros in the place of {where}.",
@@ -162,6 +179,9 @@ TEMPLATES = {
     "sign-flipped forward": "The sign is wrong: an update subtracts the gradient, a loss is minus the logarithm.",
     "sign-flipped:all": "The sign of all gradients is wrong.",
     "sign-flipped:b forward": "The forward pass subtracts the bias; it should add it.",
+    "sign-flipped:c": "The part of the gradient of the cell state that comes from <h> has the wrong sign: add it to "
+    "<dc>.",
+    "sign-flipped:dc_next": "<dc> is taken with the wrong sign: the gradient of the cell state is a sum.",
     "sign-flipped:i forward": "The forward pass subtracts i * g from the cell state; it should add it.",
     "sign-flipped:target": "1 is added to the probability of the target in the gradient; it should be subtracted.",
     "sign-flipped:upstream": "The upstream gradient is taken with the wrong sign.",
@@ -169,6 +189,8 @@ TEMPLATES = {
     "softmax-target-not-subtracted": "The gradient of the scores is the probability alone: subtract 1 at the target.",
     "state-not-carried": "Every step starts from the initial {states} again: set the previous {states} to the new "
     "after each step.",
+    "state-not-carried+only": "The second step starts from the initial {states} again: it should start from what the "
+    "first step returned. Check the condition for the first step.",
     "state-not-carried+step": "Every step from the third on starts from the {states} of the first step: set the "
     "previous {states} to the new after each step.",
     "state-not-carried:c_prev": "The forward pass does not use <c_prev>: c = f * c_prev + i * g.",
@@ -192,6 +214,9 @@ TEMPLATES = {
     "the last to the first.",
     "time-loop-wrong-direction forward": "The forward loop goes from the last step to the first; it should go from "
     "the first to the last.",
+    "time-loop-wrong-direction:rows forward": "<h> has its time steps in reverse order.",
+    "time-loop-wrong-direction:x forward": "The forward loop reads the inputs from the last step to the first: step t "
+    "reads the input t.",
     "time-loop-wrong-direction:dx": "{where} has its time steps in reverse order.",
     "upstream-ignored": "The upstream gradient is not used: {ones} stand in its place.",
     "upstream-ignored:da": "The derivative of tanh is computed but not multiplied by the gradient of <h>: it is "
@@ -210,6 +235,8 @@ TEMPLATES = {
     "wrong-activation-derivative:dc": "The derivative of the tanh of the cell is 1 - h²; it should be 1 - tanh(c)².",
     "wrong-activation-derivative:dh": "The derivative of tanh is taken at the previous state, 1 - h_prev²; it "
     "should be taken at the new one, 1 - h².",
+    "wrong-flatten:features": "The axes of x are flattened in the wrong order: every example becomes one row.",
+    "wrong-flatten+order": "The axes of {where} are flattened in another order than those of the scores.",
     "wrong-flatten": "The axes of {where} are flattened in the wrong order.",
     "wrong-layer-input:before": "A layer reads the state of the layer below at the step before; use the new one.",
     "wrong-layer-input:first": "Every layer reads the state of the first one; use that of the layer below it.",
@@ -217,11 +244,14 @@ TEMPLATES = {
     "wrong-layer-input:y": "The prediction is made with the state of the first layer; it should be that of the last.",
     "wrong-previous-state:h0 r0 forward": "The initial states of the two directions are exchanged.",
     "wrong-previous-state": "In the place of {previous} the backward pass uses {vector}.",
-    "wrong-previous-state forward": "The forward pass returns another state than that of its last step.",
     "wrong-previous-state:Wy": "The gradient of <Wy> is made with the state before each step; it should be the one "
     "after it.",
     "wrong-previous-state:cache forward": "The step is made with the running average before its update.",
     "wrong-previous-state:carried forward": "After the first step the loop hands on {vector} as <h> and as <c>.",
+    "wrong-previous-state:exchanged forward": "After each step the loop hands on <h> in the place of <c>, and <c> in "
+    "the place of <h>.",
+    "wrong-previous-state:two before forward": "Step t starts from the {kept} of step t-2: it should start from what "
+    "step t-1 returned.",
     "wrong-previous-state:f forward": "The forward pass multiplies the forget gate by the hidden state; it should be "
     "multiplied by <c_prev>.",
     "wrong-previous-state:o forward": "<h> is made with the old cell state; it should be o * tanh(c) with the new one.",
@@ -231,13 +261,16 @@ TEMPLATES = {
     "wrong-previous-state:tanh(c_prev)": "The derivative of tanh is taken at the old cell state; it should be taken at "
     "the new one.",
     "wrong-previous-state:v forward": "The step is made with the velocity before its update.",
-    "wrong-previous-state:y forward": "The prediction is made with the state before the step; use the one after it.",
+    "wrong-previous-state:h forward": "The forward pass returns {vector}; it should return the state after the last "
+    "one.",
+    "wrong-previous-state:y forward": "The prediction is made with {shown}.",
     "wrong-previous-state:z": "The gradient of gate z is made with the new state; it should be made with h_prev.",
     "wrong-variable-returned": "{where} holds what belongs to {returned}.",
     "wrong-variable-returned+exchanged": "{where} and {returned} are exchanged.",
     "wrong-variable-returned:carries exchanged": "The gradients of <h> and <c> that are carried back are exchanged "
     "from step to step.",
     "wrong-variable-returned:previous": "<h> holds at t the state before step t; it should hold the one after it.",
+    "wrong-variable-returned:states": "What a step returns is taken in exchanged order: <h> and <c>.",
     "wrong-variable-returned:step": "The gradient of the previous state is {returned} itself; multiply it by <Wh> "
     "transposed.",
     "wrong-variable-returned~carry+value": "The gradient that is carried back for {state} is the one of <{other}>.",

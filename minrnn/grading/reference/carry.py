@@ -140,6 +140,7 @@ def initial_gradients(
                     "step T-1": deltas[steps[-1]].dstates[k],
                     "all steps": sum((deltas[t].dstates[k] for t in steps), zero[k]),
                     "upstream": up[k][0],
+                    "upstream too": carry[k] + up[k][0],
                     "received": received[steps[0]][k],
                     "delta": deltas[steps[0]].da,  # what a step in place makes of the upstream, with one gate
                 }[wrong.detail["value"]]

@@ -28,7 +28,8 @@ def _as_sequence(inputs: Arrays, bug: Bug) -> Arrays:
 def _states_and_probabilities(inputs: Arrays, bug: Bug) -> tuple[Array, Array]:
     outputs, _ = run(CELL, _as_sequence(inputs, bug), bug)
     h = outputs["h"][:, 0]
-    z = h @ inputs["Wy"]
+    read = _before(h, inputs) if bug.forward("wrong-previous-state", "y") else h
+    z = read @ inputs["Wy"]
     axis = 0 if bug.forward("softmax-wrong-axis", "loss") else -1
     return h, softmax(z if bug.forward("bias-missing", "by") else z + inputs["by"], axis)
 
@@ -45,8 +46,17 @@ def loss(inputs: Arrays, bug: Bug = NONE) -> Arrays:
         total = -total
     if bug.forward("gradient-not-accumulated", "loss"):
         total = nll[-1]
-    state = inputs["h0"] if bug.forward("wrong-previous-state", "h") else h[-1]
+    state = h[-1]
+    other = bug.find("wrong-previous-state", "forward", "h")
+    if other:
+        rows = [np.reshape(inputs["h0"], -1), *h]
+        state = rows[{"h0": 0, "first": 1, "before last": -2}[other.detail["vector"]]]
     return {"loss": np.asarray(total), "h": np.reshape(state, -1)}
+
+
+def _before(h: Array, inputs: Arrays) -> Array:
+    """The states before the steps."""
+    return np.concatenate([[np.reshape(inputs["h0"], -1)], h[:-1]])
 
 
 def gradients(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Arrays:
@@ -66,7 +76,7 @@ def gradients(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Arrays:
     dh = (dz @ inputs["Wy"].T)[:, None]
     sequence = _as_sequence(inputs, bug)
     _, _, deltas = reverse(CELL, sequence, {"dh": dh}, bug)
-    read = np.concatenate([[np.reshape(inputs["h0"], -1)], h[:-1]]) if bug.backward("wrong-previous-state", "Wy") else h
+    read = _before(h, inputs) if bug.backward("wrong-previous-state", "Wy") else h
     dWy, dby = read.T @ dz, dz.sum(axis=0)
     one = bug.find("gradient-not-accumulated")
     if one:

@@ -14,7 +14,17 @@ from typing import ClassVar
 import numpy as np
 
 from minrnn.grading.reference.bug import Array, Bug
-from minrnn.grading.reference.units import KINDS, Delta, Weights, kind_of, preactivation, reverse_affine, split, through
+from minrnn.grading.reference.units import (
+    KINDS,
+    Delta,
+    Weights,
+    kind_of,
+    mixed_slope,
+    preactivation,
+    reverse_affine,
+    split,
+    through,
+)
 
 GATES = "rzn"
 
@@ -52,7 +62,7 @@ class GRU:
     def forward(self, x: Array, states: tuple[Array, ...], w: Weights, bug: Bug) -> tuple[tuple[Array, ...], GRUTrace]:
         """(h,) of this step and its trace."""
         (h_prev,) = states
-        swapped = bug.find("gate-order-swapped", "forward")
+        swapped = bug.find("gate-order-swapped", "forward", "")
         order = swapped.detail["order"] if swapped else GATES
         after = self.after != bug.forward("gru-reset-placement", "n")
         from_x = split(preactivation(x, np.zeros_like(h_prev), w, bug), order)
@@ -94,10 +104,18 @@ class GRU:
         kept = dh * (1 - tr.keep if flipped and "k" in flipped.where else tr.keep)
         dkeep = dh * _mixing_difference(tr, bug)
         raw = {"n": dn, "z": dkeep if keep_is_z else -dkeep}
+        if bug.backward("gate-not-applied", "n"):
+            raw["n"] = dh
+        if bug.backward("gate-not-applied", "z"):
+            raw["z"] = dh
+        if bug.backward("gate-not-applied", "k"):
+            kept = dh
 
         def activated(k: str) -> Array:
             source = bug.find("gate-copy-paste", where=k)
             j = source.detail["slope"] if source and "slope" in source.detail else k
+            if source and "factors" in source.detail:
+                return raw[k] * mixed_slope(source, s)
             return through(k, tr.kinds[j], s[j], tr.a[j], raw[k], bug)
 
         da = {"n": activated("n"), "z": activated("z")}

@@ -22,12 +22,27 @@ def _affine_forward(inputs: Arrays, bug: Bug = NONE) -> Arrays:
         return {"out": np.tanh(x @ w + b)}
     if bug.forward("wrong-flatten", "x"):
         return {"out": _mixed(x) @ w + b}
+    flat = bug.find("wrong-flatten", "forward", "features")
+    if flat:
+        return {"out": _features(x, flat) @ w + b}
     return {"out": x @ w + b}
 
 
 def _mixed(x: Array) -> Array:
     """x with its first two axes exchanged by a reshape instead of a transpose: the rows in another order."""
     return x.swapaxes(0, 1).reshape(x.shape) if x.ndim == 3 else x
+
+
+def _features(x: Array, bug: Bug) -> Array:
+    """x (N,D) whose examples, of more than one axis, were flattened from the last axis to the first; or mixed up.
+
+    The judge gives examples of two axes, the first as short as it can be.
+    """
+    N, D = x.shape
+    if bug.detail["order"] == "examples":
+        return x.reshape(D, N).T
+    rows = next(k for k in range(2, D + 1) if D % k == 0)
+    return x.reshape(N, rows, D // rows).swapaxes(1, 2).reshape(N, D)
 
 
 def _affine_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Arrays:
@@ -39,6 +54,9 @@ def _affine_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Array
     dw, db = rows.T @ d, d.sum(axis=0)
     if bug.backward("activation-used-as-delta", "dw"):
         dw = rows.T @ (rows @ w + inputs["b"])
+    flat = bug.find("wrong-flatten", where="features")
+    if flat:
+        dw = _features(rows, flat).T @ d
     if bug.backward("wrong-flatten", "dw"):
         dw = _mixed(x).reshape(rows.shape).T @ d
     partial = bug.find("gradient-not-accumulated")
@@ -53,7 +71,10 @@ def _affine_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Array
         dw = np.outer(rows[n], d[n]) if "dw" in alone.where else dw
     if bug.backward("wrong-flatten", "db"):  # summed over one of the two axes only
         db = dout.sum(axis=0)
-    if bug.backward("bias-gradient-wrong-axis", "db"):
+    one_axis = bug.find("bias-gradient-wrong-axis")
+    if one_axis and one_axis.detail and dout.ndim == 3:  # summed over the other of the two axes only
+        db = dout.sum(axis=1)
+    if one_axis and not one_axis.detail:
         db = d.sum(axis=1)
     gradients = {"dx": (d @ w.T).reshape(x.shape), "dw": dw, "db": db}
     return _finish(gradients, inputs, bug)
@@ -92,7 +113,11 @@ def _count(by: str, inputs: Arrays) -> int:
 def _embedding_forward(inputs: Arrays, bug: Bug = NONE) -> Arrays:
     ids, W = np.asarray(inputs["ids"]), np.asarray(inputs["W"], dtype=np.float64)
     wrong = bug.find("embedding-wrong-index", "forward")
-    return {"out": W[_looked_up(ids, wrong, len(W)) if wrong else ids]}
+    out = W[_looked_up(ids, wrong, len(W)) if wrong else ids]
+    skipped = bug.find("time-loop-skips-step", "forward")
+    if skipped:
+        out[0 if skipped.where == "first" else -1] = 0
+    return {"out": out}
 
 
 def _looked_up(ids: Array, wrong: Bug, V: int) -> Array:
@@ -100,8 +125,18 @@ def _looked_up(ids: Array, wrong: Bug, V: int) -> Array:
     index = wrong.detail["index"]
     if index == "shifted":
         return (ids + wrong.detail["shift"]) % V
-    first = {"first step": ids[:1], "first example": ids[:, :1], "other axis": ids.T.reshape(ids.shape)}[index]
+    first = {
+        "first step": ids[:1],
+        "first example": ids[:, :1],
+        "other axis": ids.T.reshape(ids.shape),
+        "axes exchanged": _other_way(ids),
+    }[index]
     return np.broadcast_to(first, ids.shape)
+
+
+def _other_way(a: Array) -> Array:
+    """Entries (T,N) as they stand after (N,T) was turned to (T,N) and its numbers read as (N,T)."""
+    return a.reshape(a.shape[::-1]).T
 
 
 def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Arrays:
@@ -111,9 +146,14 @@ def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Ar
         dout = np.ones_like(dout)
     dW = np.zeros_like(W)
     wrong = bug.find("embedding-wrong-index")
-    at = _looked_up(ids, wrong, len(W)) if wrong and "index" in wrong.detail else ids
+    other = wrong is not None and wrong.detail.get("index", "row 0") != "row 0"
+    at = _looked_up(ids, wrong, len(W)) if wrong and other else ids
     if wrong and "upstream" in wrong.detail:
         dout = np.broadcast_to(dout[:1] if wrong.detail["upstream"] == "first step" else dout[:, :1], dout.shape)
+    skipped = bug.find("time-loop-skips-step")
+    if skipped:
+        kept = slice(1, None) if skipped.where == "first" else slice(0, -1)
+        at, dout = at[kept], dout[kept]
     lost = bug.find("embedding-duplicates-lost")
     if lost and lost.detail["kept"] == "last":
         dW[at] = dout
@@ -129,6 +169,8 @@ def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Ar
         np.add.at(dW, at, dout)
     if bug.backward("gradient-added-to-itself", "initial"):
         dW = dW + W
+    if wrong and wrong.detail.get("index") == "row 0":
+        dW[0] = 0
     if bug.backward("batch-axis-dropped", "dW"):
         dW = np.zeros_like(W)
         np.add.at(dW, at[:, 0], dout[:, 0])
@@ -141,13 +183,25 @@ def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Ar
 
 
 def _softmax_forward(inputs: Arrays, bug: Bug = NONE) -> Arrays:
-    x, targets, mask = np.asarray(inputs["x"], dtype=np.float64), inputs["targets"], _mask(inputs, bug)
+    x, targets, mask = np.asarray(inputs["x"], dtype=np.float64), np.asarray(inputs["targets"]), _mask(inputs, bug)
+    targets, mask = _flattened(targets, mask, bug)
     p = _probabilities(x, bug)
     chosen = np.take_along_axis(p, np.asarray(targets)[..., None], axis=-1)[..., 0]
     nll = np.log(chosen) if bug.forward("sign-flipped", "loss") else -np.log(chosen)
     if bug.forward("nonlinearity-missing", "loss"):
         nll = 1 - chosen
     return {"loss": np.asarray((mask * nll).sum() / _divisor(inputs, bug, "forward"))}
+
+
+def _flattened(targets: Array, mask: Array, bug: Bug) -> tuple[Array, Array]:
+    """The targets and the mask as they stand beside the scores."""
+    for side in ("forward", "backward"):
+        mixed = bug.find("wrong-flatten", side)
+        if mixed:
+            turn = _other_way if mixed.detail["order"] == "other" else lambda a: a.T.reshape(a.shape)
+            targets = turn(targets) if "targets" in mixed.where else targets
+            mask = turn(mask) if "mask" in mixed.where else mask
+    return targets, mask
 
 
 def _probabilities(x: Array, bug: Bug) -> Array:
@@ -185,6 +239,7 @@ def _softmax_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Arra
         np.asarray(inputs["targets"]),
         _mask(inputs, bug, "backward"),
     )
+    targets, mask = _flattened(targets, mask, bug)
     p = _probabilities(x, bug)
     one_hot = np.zeros_like(p)
     np.put_along_axis(one_hot, targets[..., None], 1.0, axis=-1)

@@ -17,6 +17,7 @@ from minrnn.grading.reference.units import (
     Delta,
     Weights,
     kind_of,
+    mixed_slope,
     preactivation,
     reverse_affine,
     slope,
@@ -54,7 +55,7 @@ class LSTM:
         """(h, c) of this step and its trace."""
         h_prev, c_prev = states
         order = GATES
-        swapped = bug.find("gate-order-swapped", "forward")
+        swapped = bug.find("gate-order-swapped", "forward", "")
         if swapped:
             order = swapped.detail["order"]
         blocks = split(preactivation(x, h_prev, w, bug), order)
@@ -67,8 +68,9 @@ class LSTM:
         cell = np.zeros_like(c_prev) if bug.forward("initial-state-ignored", "c_prev") else c_prev
         if bug.forward("wrong-previous-state", "f"):
             cell = h_prev
-        if bug.forward("state-not-carried", "c_prev"):
-            cell = np.ones_like(c_prev)
+        unused = bug.find("state-not-carried", "forward", "c_prev")
+        if unused:
+            cell = np.zeros_like(c_prev) if unused.detail else np.ones_like(c_prev)
         c = used["f"] * cell + (-1 if bug.forward("sign-flipped", "i") else 1) * used["i"] * used["g"]
         shown = c_prev if bug.forward("wrong-previous-state", "o") else c
         a["c"], s["c"] = shown, KINDS[kinds["c"]](shown)
@@ -93,6 +95,8 @@ class LSTM:
             from_gate = source.detail.get("slope", k) if source else k
             unit = (k, tr.kinds[from_gate], fused.s[from_gate], tr.a[from_gate], raw[k], bug)
             da[k] = through(*unit)
+            if source and "factors" in source.detail:
+                da[k] = raw[k] * mixed_slope(source, fused.s)
             once = bug.find("derivative-precedence", where=k)
             if once and "on" in once.detail:
                 part = (from_h if once.detail["on"] == "dh" else dc_next) * _factors(tr)[k]
@@ -157,13 +161,17 @@ def _cell_gradient(dh: Array, dc_next: Array, tr: LSTMTrace, bug: Bug) -> tuple[
         inner = 1 - tr.h * tr.h
     if bug.backward("tanh-applied-twice", "dc"):
         inner = 1 - np.tanh(tr.h) ** 2
+    gate = bug.find("gate-copy-paste", where="c")
+    if gate and "slope" in gate.detail:
+        inner = 1 - s[gate.detail["slope"]] ** 2
     output = s["o"]
     if bug.backward("cell-path-without-output-gate"):
         output = np.ones_like(output)
-    gate = bug.find("gate-copy-paste", where="c")
-    if gate:
+    if gate and "operand" in gate.detail:
         output = s[gate.detail["operand"]]
     from_h = dh * output * inner
+    if bug.backward("sign-flipped", "dc_next"):
+        dc_next = -dc_next
     bare = bug.find("derivative-precedence", where="c")
     if bare and "form" in bare.detail:
         from_h = UNBRACKETED[bare.detail["form"]](s["c"], dh * output)

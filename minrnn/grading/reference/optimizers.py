@@ -48,8 +48,18 @@ def _normalised(g: Array, square: Array, inputs: Arrays, bug: Bug, inside: bool 
     if bug.forward("root-missing"):
         return g / (square + epsilon)
     if inside != bug.forward("adam-epsilon-inside-root"):
-        return g / np.sqrt(square + epsilon)
-    return g / (np.sqrt(square) + epsilon)
+        with np.errstate(invalid="ignore"):
+            return g / np.sqrt(square + epsilon)
+    with np.errstate(invalid="ignore"):
+        return g / (np.sqrt(square) + epsilon)
+
+
+def _square(g: Array, bug: Bug) -> Array:
+    """g², or what stands in its place: |g|, or g itself, whose root is not a number where g is negative."""
+    missing = bug.find("square-missing", "forward")
+    if missing is None:
+        return g * g
+    return g if "signed" in missing.detail else np.abs(g)
 
 
 def rmsprop(inputs: Arrays, bug: Bug = NONE) -> Arrays:
@@ -57,7 +67,7 @@ def rmsprop(inputs: Arrays, bug: Bug = NONE) -> Arrays:
     g, decay = inputs["dw"], inputs["decay"]
     past = np.zeros_like(g) if bug.forward("state-not-carried", "cache") else inputs["cache"]
     keep = 1 - decay if bug.forward("decay-complement") else decay
-    square = np.abs(g) if bug.forward("square-missing") else g * g
+    square = _square(g, bug)
     cache = keep * past + (1 - keep) * square
     used = inputs["cache"] if bug.forward("wrong-previous-state", "cache") else cache
     step = _normalised(g, used, inputs, bug)
@@ -68,7 +78,7 @@ def adagrad(inputs: Arrays, bug: Bug = NONE) -> Arrays:
     """One step of Adagrad as min-char-rnn has it, with epsilon inside the root."""
     g = inputs["dw"]
     past = np.zeros_like(g) if bug.forward("state-not-carried", "cache") else inputs["cache"]
-    square = np.abs(g) if bug.forward("square-missing") else g * g
+    square = _square(g, bug)
     cache = past + square
     used = inputs["cache"] if bug.forward("wrong-previous-state", "cache") else cache
     step = _normalised(g, used, inputs, bug, inside=True)
@@ -81,7 +91,7 @@ def adam(inputs: Arrays, bug: Bug = NONE) -> Arrays:
     beta1, beta2 = float(inputs["beta1"]), float(inputs["beta2"])
     if bug.forward("decay-complement"):
         beta1, beta2 = 1 - beta1, 1 - beta2
-    square = np.abs(g) if bug.forward("square-missing") else g * g
+    square = _square(g, bug)
     m = beta1 * inputs["m"] + (1 - beta1) * g
     v = beta2 * inputs["v"] + (1 - beta2) * square
     counter = bug.find("adam-step-counter", "forward")

@@ -3,7 +3,7 @@
 Its one unit has the letter h. Not a loop over time: that is sequence.py, the same for all cells.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from minrnn.grading.reference.bug import Array, Bug
@@ -44,6 +44,8 @@ class RNN:
     def backward(d: tuple[Array, ...], carry: tuple[Array, ...], tr: RNNTrace, w: Weights, bug: Bug) -> Delta:
         """Reverse for the gradient d of h; `carry` is the part of d that came from step t+1."""
         (dh,) = d
+        if bug.backward("cache-order-mismatch", "h_prev h"):
+            tr = replace(tr, h_prev=tr.h, h=tr.h_prev)
         s = slope("h", tr.kind, tr.h, tr.a, dh, bug)
         da = through("h", tr.kind, tr.h, tr.a, dh, bug)
         if bug.backward("wrong-activation-derivative", "dh"):

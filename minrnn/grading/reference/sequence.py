@@ -115,6 +115,8 @@ def start_of(cell: Any, inputs: Arrays) -> tuple[Array, ...]:
 def run(cell: Any, inputs: Arrays, bug: Bug) -> tuple[Arrays, dict[int, Any]]:
     """The forward loop: the states of all steps (T,N,H) by name, and the trace of every step that was made."""
     x = np.asarray(inputs["x"], dtype=np.float64)
+    if bug.forward("time-loop-wrong-direction", "x"):
+        x = x[::-1]
     w, T = weights_of(cell, inputs), len(x)
     start = tuple(
         np.zeros_like(s) if bug.forward("initial-state-ignored", f"{name}0") else s
@@ -122,11 +124,13 @@ def run(cell: Any, inputs: Arrays, bug: Bug) -> tuple[Arrays, dict[int, Any]]:
     )
     if bug.forward("initial-cell-wrong", "c0"):
         start = (start[0], start[0])
+    if bug.forward("initial-cell-wrong", "h0 c0"):
+        start = start[::-1]
     outputs = {s: np.zeros((T, *start[0].shape)) for s in cell.states}
     traces: dict[int, Any] = {}
     skipped = bug.find("time-loop-skips-step", "forward")
     states, order = start, list(range(T))
-    if bug.forward("time-loop-wrong-direction"):
+    if bug.forward("time-loop-wrong-direction", ""):
         order.reverse()
     if skipped and skipped.where == "first":
         order = order[1:]
@@ -138,9 +142,20 @@ def run(cell: Any, inputs: Arrays, bug: Bug) -> tuple[Arrays, dict[int, Any]]:
     stuck = None if bug.forward("state-not-carried", "rows") else bug.find("state-not-carried", "forward")
     for t in order:
         states, traces[t] = cell.forward(x[t], states, w, bug)
+        if bug.forward("wrong-variable-returned", "states"):
+            states = states[::-1]
         for name, state in zip(cell.states, states, strict=True):
             outputs[name][t] = state
-        if stuck:
+        if bug.forward("wrong-previous-state", "exchanged"):
+            states = states[::-1]
+        early = bug.find("wrong-previous-state", "forward", "two before")
+        if early:
+            before = tuple(outputs[name][t - 1] if t else s0 for name, s0 in zip(cell.states, start, strict=True))
+            states = tuple(
+                b if name in early.detail["states"] else s
+                for name, b, s in zip(cell.states, before, states, strict=True)
+            )
+        if stuck and ("only" not in stuck.detail or t == order[0]):
             at = tuple(outputs[name][order[0]] for name in cell.states) if "step" in stuck.detail else start
             states = tuple(
                 s0 if name in stuck.where else s for name, s0, s in zip(cell.states, at, states, strict=True)
@@ -192,6 +207,8 @@ def _return_another(outputs: Arrays, known: Arrays, bug: Bug) -> None:
     if bug.forward("state-not-carried", "rows"):  # the variable that is stored never changes
         outputs["h"] = np.broadcast_to(known["h0"], outputs["h"].shape).copy()
     wrong = bug.find("wrong-variable-returned", "forward")
+    if bug.forward("time-loop-wrong-direction", "rows"):
+        outputs["h"] = outputs["h"][::-1].copy()
     if wrong and wrong.where == "previous":  # the states before the steps
         outputs["h"] = np.concatenate([known["h0"][None], outputs["h"][:-1]])
     if wrong and wrong.where in outputs:
@@ -205,7 +222,10 @@ def _with_prediction(outputs: Arrays, inputs: Arrays, bug: Bug) -> Arrays:
     if "Wy" not in inputs:
         return outputs
     h = outputs["h"]
-    if bug.forward("wrong-previous-state", "y"):  # the state before the step
+    shown = bug.find("wrong-previous-state", "forward", "y")
+    if shown and shown.detail["vector"] == "c":
+        h = outputs["c"]
+    elif shown:  # the state before the step
         h = inputs["h_prev"] if h.ndim == 2 else np.concatenate([np.asarray(inputs["h0"])[None], h[:-1]])
     z = h @ inputs["Wy"]
     if not bug.forward("bias-missing", "by"):

@@ -70,6 +70,11 @@ def preactivation(x: Array, h: Array, w: Weights, bug: Bug) -> Array:
         pairs = zip(gates, np.split(Wh, len(gates), axis=1), strict=True)
         Wh = np.concatenate([block.T if gate == only else block for gate, block in pairs], axis=1)
     b = w.b
+    mixed = bug.find("gate-order-swapped", "forward", "weights") or bug.find("gate-order-swapped", "forward", "b")
+    if mixed and mixed.where == "b":
+        b = _in_order(b, mixed)
+    elif mixed:
+        Wx, Wh = _in_order(Wx, mixed), _in_order(Wh, mixed)
     borrowed = bug.find("gate-copy-paste", "forward", "weights")
     if borrowed:
         taken = {"Wx": Wx, "Wh": Wh, "b": b}
@@ -88,6 +93,12 @@ def preactivation(x: Array, h: Array, w: Weights, bug: Bug) -> Array:
     if bug.forward("sign-flipped", "b"):
         return x @ Wx + h @ Wh - b
     return x @ Wx + h @ Wh + b
+
+
+def _in_order(W: Array, bug: Bug) -> Array:
+    """The blocks of the gates in the order that a mistake gives them."""
+    blocks = split(W, bug.detail["gates"])
+    return np.concatenate([blocks[k] for k in bug.detail["order"]], axis=-1)
 
 
 def _share_of_bias(bug: Bug, size: int) -> Array:
@@ -175,6 +186,12 @@ def slope(gate: str, kind: str, s: Array, a: Array, d: Array, bug: Bug) -> Array
     return SLOPES[wrong.detail["form"] if wrong else kind](s, a, d)
 
 
+def mixed_slope(bug: Bug, s: dict[str, Array]) -> Array:
+    """The slope of a unit in which one of its two factors is that of another gate: s (1 − s′), or 1 − s s′."""
+    first, second = bug.detail["factors"]
+    return 1 - s[first] * s[second] if bug.where in "gn" else s[first] * (1 - s[second])
+
+
 def reverse_affine(
     x: Array, h: Array, w: Weights, da: Array, dv: Array, raw: Array, value: Array, bug: Bug, gates: str = ""
 ) -> tuple[Array, Array, dict[str, Array]]:
@@ -219,6 +236,9 @@ def reverse_affine(
 
 def _blocks_mistaken(tensor: str, W: Array, gates: str, bug: Bug) -> Array:
     """The weights that make dx or dh_prev, with the block of a gate left out or taken from another gate."""
+    swapped = bug.find("gate-order-swapped", where="weights")
+    if swapped:
+        return _in_order(W, swapped)
     for code in ("gate-not-applied", "gate-copy-paste"):
         wrong = bug.find(code, where=tensor)
         if wrong:

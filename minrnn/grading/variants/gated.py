@@ -19,9 +19,26 @@ def gate_orders(gates: str) -> list[str]:
     return ["".join(order) for order in permutations(gates) if "".join(order) != gates]
 
 
+def exchanges(gates: str) -> list[str]:
+    """The orders in which two blocks are exchanged."""
+    return [gates.translate(str.maketrans(a + b, b + a)) for a, b in combinations(gates, 2)]
+
+
+def mixed_slopes(gates: str, tanh: str) -> Iterator[Bug]:
+    """Slopes with one factor of another gate."""
+    for gate in gates:
+        for other in (k for k in gates if k != gate):
+            yield bug("gate-copy-paste", gate, factors=gate + other)
+            if gate != tanh:
+                yield bug("gate-copy-paste", gate, factors=other + gate)
+
+
 def forward_of_gates(gates: str, tanh: str) -> Iterator[Bug]:
     """Blocks and nonlinearities; `tanh` has the letters of the units that are one."""
     yield from (forward_bug("gate-order-swapped", order=order) for order in gate_orders(gates))
+    for order in exchanges(gates):  # only in one of the two summands of the pre-activation
+        yield forward_bug("gate-order-swapped", "weights", order=order, gates=gates)
+        yield forward_bug("gate-order-swapped", "b", order=order, gates=gates)
     for gate in gates:
         yield forward_bug("nonlinearity-missing", gate)
         yield forward_bug("bias-missing", "one gate", gate=gate, gates=gates)
@@ -57,8 +74,12 @@ def forward_of_lstm(step: bool) -> Iterator[Bug]:
     yield forward_bug("state-not-carried", "c_prev")
     yield from (forward_bug("gate-copy-paste", "g", value=other) for other in "ifo")
     yield from (forward_bug("gate-copy-paste", gate, value="g") for gate in "ifo")
-    yield forward_bug("initial-state-ignored", "c_prev")
+    if step:  # of a sequence, that is to ignore the initial state at every step
+        yield forward_bug("state-not-carried", "c_prev", value="zeros")
+    else:
+        yield forward_bug("initial-state-ignored", "c_prev")
     yield from (forward_bug("wrong-previous-state", gate) for gate in "fo")
+    yield forward_bug("wrong-previous-state", "y", vector="c")
     if step:
         yield forward_bug("wrong-variable-returned", "h", value="c", exchanged=True)
         yield forward_bug("wrong-variable-returned", "h", value="c")
@@ -108,6 +129,13 @@ def backward_of_lstm(step: bool) -> Iterator[Bug]:
             yield from (bug("derivative-precedence", gate, on=part) for part in ("dh", "dc"))
             yield bug("cell-gradient-incomplete", f"d{gate}", **{"factor on": "dc"})
             yield bug("cell-gradient-incomplete", f"d{gate}", **{"factor on": "dh"})
+    yield bug("gate-copy-paste", "g", slope="c")
+    yield bug("gate-copy-paste", "c", slope="g")
+    yield from mixed_slopes("ifog", "g")
+    yield from (bug("gate-order-swapped", "weights", order=order, gates="ifog") for order in exchanges("ifog"))
+    yield bug("sign-flipped", "c")
+    if step:
+        yield bug("sign-flipped", "dc_next")
     yield from gates_in_products("ifog")
     yield from (bug("gate-order-swapped", order=order) for order in gate_orders("ifog"))
     yield from (bug("gate-order-swapped", "unpacked", order=order) for order in gate_orders("ifog"))
@@ -156,5 +184,7 @@ def backward_of_gru(after: bool) -> Iterator[Bug]:
         yield from (bug("gate-copy-paste", gate, whole=k) for k in "rzn" if k != gate)
         yield bug("sign-flipped", gate)
     yield from (bug("gate-copy-paste", gate, slope=k) for gate in "rzn" for k in "rzn" if gate != k)
+    yield from mixed_slopes("rzn", "n")
+    yield from (bug("gate-not-applied", gate) for gate in "nzk")
     yield from gates_in_products("rzn", before=not after)
     yield from (bug("gate-order-swapped", order=order) for order in gate_orders("rzn"))

@@ -17,6 +17,8 @@ def affine(temporal: bool) -> Iterator[Bug]:
     for where in ("dw", "db", "dw db"):
         yield from (bug("batch-axis-dropped", where, example=example) for example in ("first", "last"))
     yield bug("bias-gradient-wrong-axis", "db")
+    if temporal:
+        yield bug("bias-gradient-wrong-axis", "db", axes="one of two")
     yield bug("activation-used-as-delta", "dw")
     yield bug("missing-transpose", "dw")
     yield from (bug("sign-flipped", t) for t in ("all", "dx", "dw", "db"))
@@ -26,6 +28,10 @@ def affine(temporal: bool) -> Iterator[Bug]:
         yield from (bug("gradient-added-to-itself", t, factor=factor) for t in ("dx", "dw", "db"))
     for a, b in (("dx", "dw"), ("dw", "db"), ("dx", "db")):
         yield bug("wrong-variable-returned", a, value=b)
+    if not temporal:
+        for order in ("last axis first", "examples"):
+            yield forward_bug("wrong-flatten", "features", order=order)
+            yield bug("wrong-flatten", "features", order=order)
     if temporal:
         yield forward_bug("wrong-flatten", "x")
         yield bug("wrong-flatten", "dw")
@@ -44,7 +50,13 @@ def embedding() -> Iterator[Bug]:
     for kept in ("last", "first", "last of other order", "last of each step", "last of each row"):
         yield bug("embedding-duplicates-lost", "dW", kept=kept)
     yield from (bug("embedding-wrong-index", "dW", index="shifted", shift=shift) for shift in (-1, 1))
-    yield bug("embedding-wrong-index", "dW", index="other axis")
+    for index in ("other axis", "axes exchanged"):
+        yield forward_bug("embedding-wrong-index", index=index)
+        yield bug("embedding-wrong-index", "dW", index=index)
+    yield bug("embedding-wrong-index", "dW", index="row 0")
+    for end in ("first", "last"):
+        yield forward_bug("time-loop-skips-step", end)
+        yield bug("time-loop-skips-step", end)
     yield bug("upstream-ignored", "out")
     yield bug("gradient-added-to-itself", "initial")
     yield bug("batch-axis-dropped", "dW")
@@ -57,6 +69,8 @@ def embedding() -> Iterator[Bug]:
 
 def softmax_loss() -> Iterator[Bug]:
     """The softmax with its loss."""
+    for where in ("targets", "mask", "targets mask"):
+        yield from (forward_bug("wrong-flatten", where, order=order) for order in ("own", "other"))
     yield forward_bug("mask-ignored", "loss")
     yield bug("mask-ignored", "dx")
     yield from (forward_bug("softmax-wrong-axis", "loss", axis=axis) for axis in (0, 1, "all"))

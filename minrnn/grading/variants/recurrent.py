@@ -87,17 +87,25 @@ def forward_of_loop(states: tuple[str, ...]) -> Iterator[Bug]:
     yield from (forward_bug("initial-state-ignored", f"{s}0") for s in states)
     yield from (forward_bug("state-not-carried", s) for s in states)
     yield from (forward_bug("state-not-carried", s, step="first") for s in states)
+    yield from (forward_bug("state-not-carried", s, only="second") for s in states)
+    yield from (forward_bug("wrong-previous-state", "two before", states=s) for s in states)
     if len(states) > 1:
         yield forward_bug("initial-cell-wrong", "c0")
+        yield forward_bug("initial-cell-wrong", "h0 c0")
         yield forward_bug("state-not-carried", "".join(states))
         yield forward_bug("wrong-variable-returned", "h", value="c", exchanged=True)
         yield forward_bug("wrong-variable-returned", "h", value="c")
         yield forward_bug("wrong-variable-returned", "c", value="h")
         yield forward_bug("state-not-carried", "".join(states), step="first")
+        yield forward_bug("state-not-carried", "".join(states), only="second")
         yield from (forward_bug("wrong-previous-state", "carried", vector=s) for s in states)
+        yield forward_bug("wrong-previous-state", "two before", states="".join(states))
+        yield forward_bug("wrong-previous-state", "exchanged")
+        yield forward_bug("wrong-variable-returned", "states")
     yield forward_bug("wrong-variable-returned", "previous")
     yield forward_bug("state-not-carried", "rows")
     yield forward_bug("time-loop-wrong-direction")
+    yield from (forward_bug("time-loop-wrong-direction", where) for where in ("x", "rows"))
     yield from (forward_bug("time-loop-skips-step", "first", start=start) for start in ("h0", "zeros", "row 0"))
     yield forward_bug("time-loop-skips-step", "last")
 
@@ -105,6 +113,7 @@ def forward_of_loop(states: tuple[str, ...]) -> Iterator[Bug]:
 def backward_of_rnn(step: bool) -> Iterator[Bug]:
     """The reverse of a step of the plain network."""
     yield from tanh_slopes("h")
+    yield bug("cache-order-mismatch", "h_prev h")
     yield bug("wrong-activation-derivative", "dh", form="1-h_prev²")
     for tensor in ("dx", "dh_prev", "dWx", "dWh", "dWx dWh", "db"):
         yield bug("tanh-derivative-missing", tensor)
@@ -178,7 +187,7 @@ def backward_of_loop(states: tuple[str, ...], gates: int) -> Iterator[Bug]:
         if len(states) > 1:
             yield bug("wrong-variable-returned", f"carry {s}", value="c" if s == "h" else "h")
         yield bug("mean-instead-of-sum", f"incoming {s}")
-        values = ("zeros", "one step early", "step T-1", "all steps", "upstream", "received")
+        values = ("zeros", "one step early", "step T-1", "all steps", "upstream", "upstream too", "received")
         for value in (*values, "delta") if states == ("h",) and gates == 1 else values:
             yield bug("initial-state-gradient-not-set", f"d{s}0", value=value)
 

@@ -23,7 +23,8 @@ def char_rnn_loss() -> Iterator[Bug]:
     yield forward_bug("embedding-wrong-index", "ids")
     yield bug("sign-flipped", "target")
     yield from (bug("time-loop-skips-step", end, loop="the only one") for end in ("first", "last"))
-    yield forward_bug("wrong-previous-state", "h")
+    yield from (forward_bug("wrong-previous-state", "h", vector=v) for v in ("h0", "before last", "first"))
+    yield forward_bug("wrong-previous-state", "y", vector="h_prev")
     yield forward_bug("bias-missing", "by")
     yield bug("softmax-target-not-subtracted", "dWy")
     yield bug("wrong-previous-state", "Wy")
@@ -63,6 +64,7 @@ def _averaging(*extra: Bug) -> Iterator[Bug]:
         forward_bug("state-not-carried", "cache"),
         forward_bug("wrong-previous-state", "cache"),
         forward_bug("square-missing"),
+        forward_bug("square-missing", signed=True),
         forward_bug("adam-epsilon-inside-root"),
         *extra,
     )
@@ -88,6 +90,7 @@ def adam() -> Iterator[Bug]:
     yield forward_bug("state-not-carried", "t")
     yield forward_bug("root-missing")
     yield forward_bug("square-missing")
+    yield forward_bug("square-missing", signed=True)
     yield forward_bug("decay-complement")
     yield forward_bug("adam-epsilon-inside-root")
     yield from _common()

@@ -31,6 +31,8 @@ def shapes(name, T, N, D, H, M, V):
         found["h0"] = (3, N, H)
     if "affine" in name:
         found["b"] = (M,)
+    if name == "affine":  # an example of two axes
+        found |= {"x": (N, 6), "w": (6, M)}
     if name == "softmax_loss":
         found["x"] = (T, N, V)
     if name == "char_rnn_loss":
