@@ -28,7 +28,8 @@ ENDING_S = 5.0  # for a process that has closed its pipes
 CHUNK = 1 << 16
 SOURCES = ("protocol", "jail", "values", "runner")
 
-# The child reads 4 bytes that say how long it is, and JSON: the modules of this package, compiled by the same interpreter, and its settings.
+# The child reads 4 bytes, a size, and so much JSON: the modules of this package, compiled by the same interpreter, and
+# its settings.
 BOOT = """\
 import json, marshal, os, sys, types
 def exactly(size):
