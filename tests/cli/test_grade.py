@@ -22,33 +22,9 @@ from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Grade, Note
 from minrnn.grading.report import FORMATS
 from minrnn.grading.sandbox import LAYERS, SandboxError
 
-PROFILE = """
-name = "tiny"
-title = "One layer"
-[functions.affine_forward]
-group = "affine"
-family = "affine"
-role = "forward"
-points = 4
-arguments = ["x: N K L", "w: (K L) M", "b: M"]
-returns = ["out: N M", "cache: cache"]
-[functions.affine_backward]
-group = "affine"
-family = "affine"
-role = "backward"
-points = 6
-arguments = ["dout: N M", "cache: cache"]
-returns = ["dx: N K L", "dw: (K L) M", "db: M"]
-"""
-RIGHT = """
-def affine_forward(x, w, b):
-    return x.reshape(len(x), -1) @ w + b, (x, w)
-
-
-def affine_backward(dout, cache):
-    x, w = cache
-    return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.sum(0)
-"""
+TINY = Path(__file__).parents[1] / "grading"
+PROFILE = (TINY / "tiny.toml").read_text(encoding="utf-8")
+RIGHT = (TINY / "tiny.py").read_text(encoding="utf-8")
 WRONG = RIGHT.replace("dout.sum(0)", "-dout.sum(0)")
 KEEPS_DIMS = RIGHT.replace("dout.sum(0)", "dout.sum(0, keepdims=True)")
 
@@ -262,7 +238,7 @@ def test_a_hidden_function_is_veiled_in_practice_and_in_the_table(told, call, pl
 
 
 def test_the_place_in_the_file_is_named(grade):
-    assert "where   db (line 8) is wrong: relative error 2 from the definition" in grade("wrong.py").out
+    assert "where   db (line 10) is wrong: relative error 2 from the definition" in grade("wrong.py").out
 
 
 def test_exec_module_runs_the_whole_file(grade, place):

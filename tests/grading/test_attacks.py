@@ -321,7 +321,7 @@ def test_where_the_machine_refuses_layers_time_output_and_exits_still_hold(layer
     refusals = "\n".join(REFUSALS.get(layer, "") for layer in layers)
     monkeypatch.setattr(process, "_sources", lambda: sources | {"jail": f"{sources['jail']}\n{refusals}\n"})
     if "uid_drop" in layers:
-        monkeypatch.setattr(parent, "why_user_stays", lambda: "other users cannot read /root")
+        monkeypatch.setattr(parent, "why_user_stays", lambda: "other users cannot read /home/teacher")
     memory = () if "rlimits" in layers or lacking(["rlimits"]) else ("memory", "a huge array")
     for name in (*OF_EVERY_MACHINE, *memory):
         source, statuses, _ = ATTACKS[name]

@@ -19,24 +19,7 @@ from minrnn.grading.courses.table import ProfileError
 from minrnn.grading.coursework import autograder, wheels
 from minrnn.grading.coursework.assignment import make
 
-PROFILE = """
-name = "tiny"
-title = "One layer"
-[functions.affine_forward]
-group = "affine"
-family = "affine"
-role = "forward"
-points = 4
-arguments = ["x: N K L", "w: (K L) M", "b: M"]
-returns = ["out: N M", "cache: cache"]
-[functions.affine_backward]
-group = "affine"
-family = "affine"
-role = "backward"
-points = 6
-arguments = ["dout: N M", "cache: cache"]
-returns = ["dx: N K L", "dw: (K L) M", "db: M"]
-"""
+PROFILE = (Path(__file__).parent / "tiny.toml").read_text(encoding="utf-8")
 RIGHT = """
 from course_utils import flat
 

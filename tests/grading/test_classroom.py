@@ -30,33 +30,9 @@ from minrnn.grading.loading import archive
 from minrnn.grading.loading.submission import Unreadable
 from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Grade
 
-TINY = """
-name = "tiny"
-title = "One layer"
-[functions.affine_forward]
-group = "affine"
-family = "affine"
-role = "forward"
-points = 4
-arguments = ["x: N K L", "w: (K L) M", "b: M"]
-returns = ["out: N M", "cache: cache"]
-[functions.affine_backward]
-group = "affine"
-family = "affine"
-role = "backward"
-points = 6
-arguments = ["dout: N M", "cache: cache"]
-returns = ["dx: N K L", "dw: (K L) M", "db: M"]
-"""
-RIGHT = """
-def affine_forward(x, w, b):
-    return x.reshape(len(x), -1) @ w + b, (x, w)
-
-
-def affine_backward(dout, cache):
-    x, w = cache
-    return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.sum(0)
-"""
+HERE = Path(__file__).parent
+TINY = (HERE / "tiny.toml").read_text(encoding="utf-8")
+RIGHT = (HERE / "tiny.py").read_text(encoding="utf-8")
 
 
 class FakeProfile:

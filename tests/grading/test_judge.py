@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from minrnn.grading.judging import judge
 from minrnn.grading.sandbox import Limits
 
 RIGHT = Path(__file__).parent / "right"
@@ -362,11 +361,6 @@ def test_clipping_is_part_of_the_loss_function_of_min_char_rnn(spoilt):
 
 
 # Marks can be repeated and not foreseen.
-
-
-def test_seeds_follow_from_the_submission_and_the_secret():
-    assert judge.seeds_for("ab") == judge.seeds_for("ab")
-    assert len({*judge.seeds_for("ab"), *judge.seeds_for("ac"), *judge.seeds_for("ab", b"secret")}) == 9
 
 
 # Caches that the course prescribes.

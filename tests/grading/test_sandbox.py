@@ -743,7 +743,7 @@ def refuse(monkeypatch, *layers):
     sources = process_module._sources()
     monkeypatch.setattr(process_module, "_sources", lambda: sources | {"jail": sources["jail"] + refusals})
     if "uid_drop" in layers:
-        monkeypatch.setattr(parent, "why_user_stays", lambda: "other users cannot read /root")
+        monkeypatch.setattr(parent, "why_user_stays", lambda: "other users cannot read /home/teacher")
 
 
 @pytest.mark.parametrize("layer", ["rlimits", "namespaces", "landlock", "seccomp", "uid_drop"])

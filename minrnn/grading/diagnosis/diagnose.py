@@ -12,7 +12,8 @@ import numpy as np
 from minrnn.grading.diagnosis import forensics
 from minrnn.grading.diagnosis.compare import MATCH, WRONG, Cell, agree, cells, error, wrong_cells
 from minrnn.grading.diagnosis.forensics import Finding, Observation
-from minrnn.grading.diagnosis.messages import listed, sentence
+from minrnn.grading.diagnosis.messages import sentence
+from minrnn.grading.outcome.plain import listed
 from minrnn.grading.outcome.result import Diagnosis
 from minrnn.grading.reference import FAMILIES, NONE, Arrays, Bug, Family
 from minrnn.grading.variants import variants_for

@@ -5,10 +5,11 @@ by code and place, by code and detail, by code and side, by code; where there is
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from minrnn.grading.diagnosis.templates import TEMPLATES
 from minrnn.grading.outcome.codes import CODES
+from minrnn.grading.outcome.plain import listed
 from minrnn.grading.reference import Bug
 
 WORDS: dict[str, dict[str, str]] = {  # what a detail is called; others are called as they are
@@ -253,9 +254,3 @@ def _units(letters: str) -> str:
     if letters == "gc":
         return "gate g and the tanh of the cell"
     return f"the gates {listed(letters)}"
-
-
-def listed(words: Iterable[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    items = list(dict.fromkeys(words))
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

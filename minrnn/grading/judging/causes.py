@@ -14,11 +14,11 @@ import numpy as np
 from minrnn.grading.courses.layout import to_student
 from minrnn.grading.courses.profile import Function
 from minrnn.grading.diagnosis.diagnose import Observation, diagnose
-from minrnn.grading.diagnosis.messages import listed
 from minrnn.grading.judging.finite import canonical_outputs
 from minrnn.grading.judging.outputs import agrees
 from minrnn.grading.judging.trials import Trial, Unit, outputs_of
 from minrnn.grading.outcome.codes import CODES
+from minrnn.grading.outcome.plain import listed
 from minrnn.grading.outcome.result import Diagnosis, FunctionResult, Output
 from minrnn.grading.reference import FAMILIES
 

@@ -117,10 +117,11 @@ def _shifted(change: str, lines: int) -> str:
 
 
 def _python2(changes: list[str]) -> Note:
-    return Note("python2-syntax", f"Python 2 was repaired: {_listed(changes) or 'indentation'}.")
+    return Note("python2-syntax", f"Python 2 was repaired: {shortened(changes) or 'indentation'}.")
 
 
-def _listed(items: list[str]) -> str:
+def shortened(items: list[str]) -> str:
+    """Return the first five of a list, and how many more there are."""
     shown = items[:5]
     more = [f"{len(items) - 5} more"] if len(items) > 5 else []
     return ", ".join(shown + more)
@@ -168,7 +169,7 @@ def _numpy_names(source: str) -> tuple[str, Note | None]:
             start, end = where.span(node.args[1])  # type: ignore[attr-defined]
             edits += [Edit(start, start + 1, "("), Edit(end - 1, end, ",)" if source[end - 2] != "," else ")")]
             found.append(f"a list of indices in add.at (line {node.lineno})")  # type: ignore[attr-defined]
-    note = Note("removed-numpy-api", f"Removed from NumPy: {_listed(found)}.")
+    note = Note("removed-numpy-api", f"Removed from NumPy: {shortened(found)}.")
     return apply(source, edits), note if found else None
 
 
@@ -199,7 +200,7 @@ def _without_unused_imports(source: str) -> tuple[str, Note | None]:
         start, end = where.span(node)
         edits.append(Edit(start, end, "pass" + blank(source[start:end])))
         found.append(f"{ast.unparse(node)} (line {node.lineno})")
-    note = Note("missing-module", f"Unused imports were left out: {_listed(found)}.")
+    note = Note("missing-module", f"Unused imports were left out: {shortened(found)}.")
     return apply(source, edits), note if found else None
 
 

@@ -18,7 +18,7 @@ from minrnn.grading.loading.archive import Unreadable
 from minrnn.grading.loading.decode import code_lines, decode
 from minrnn.grading.loading.functions import FunctionInfo
 from minrnn.grading.loading.imports import is_forbidden
-from minrnn.grading.loading.repair import mend
+from minrnn.grading.loading.repair import mend, shortened
 from minrnn.grading.loading.shelf import Shelf, SourceFile
 from minrnn.grading.outcome.result import Note, Raised
 
@@ -175,8 +175,7 @@ def _assembled(
             _add(shelf, file, submission, wanted)
             twice = sorted(wanted & set(file.names) & set(main.names))
             if twice:
-                names = ", ".join(twice[:3]) + (f" and {len(twice) - 3} more" if len(twice) > 3 else "")
-                text = f"{file.path} has {names} too; what was graded is {main.path}."
+                text = f"{file.path} has {shortened(twice)} too; what was graded is {main.path}."
                 submission.notes.append(Note("defined-twice", text))
     submission.imports = list(dict.fromkeys(submission.imports))
     submission.forbidden = [module for module in submission.imports if is_forbidden(module)]

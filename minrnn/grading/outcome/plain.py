@@ -28,8 +28,8 @@ def one_line(text: str) -> str:
 
 
 def listed(words: Iterable[str]) -> str:
-    """Return words as they are read aloud: "", "a", "a and b", "a, b and c"."""
-    *first, last = [*words] or [""]
+    """Return words as they are read aloud, each once: "", "a", "a and b", "a, b and c"."""
+    *first, last = [*dict.fromkeys(words)] or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 
