@@ -1,5 +1,7 @@
 """What all tests share: hypothesis without luck or clocks, a seeded generator, one way to compare arrays."""
 
+import signal
+
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
@@ -9,6 +11,10 @@ settings.register_profile(
     "mutants", settings.get_profile("minrnn"), phases=[Phase.explicit, Phase.generate]
 )  # no shrinking
 settings.load_profile("minrnn")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
