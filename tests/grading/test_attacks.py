@@ -18,7 +18,7 @@ import pytest
 from minrnn.grading.courses import profile
 from minrnn.grading.judging import judge
 from minrnn.grading.loading import submission
-from minrnn.grading.sandbox import Child, Handle, Limits, probe, process
+from minrnn.grading.sandbox import Child, Handle, Limits, probe, server
 from minrnn.grading.sandbox import child as parent
 
 SHORT = Limits(cpu_s=1, wall_s=20)
@@ -317,9 +317,10 @@ REFUSALS = {
     "layers", [*[(layer,) for layer in REFUSALS], ("uid_drop",), (*REFUSALS, "uid_drop")], ids="+".join
 )
 def test_where_the_machine_refuses_layers_time_output_and_exits_still_hold(layers, monkeypatch):
-    sources = process._sources()
+    python, sources = server.ingredients()
     refusals = "\n".join(REFUSALS.get(layer, "") for layer in layers)
-    monkeypatch.setattr(process, "_sources", lambda: sources | {"jail": f"{sources['jail']}\n{refusals}\n"})
+    changed = sources | {"jail": f"{sources['jail']}\n{refusals}\n"}
+    monkeypatch.setattr(server, "ingredients", lambda: (python, changed))
     if "uid_drop" in layers:
         monkeypatch.setattr(parent, "why_user_stays", lambda: "other users cannot read /home/teacher")
     memory = () if "rlimits" in layers or lacking(["rlimits"]) else ("memory", "a huge array")
@@ -530,7 +531,7 @@ def test_threads_left_behind_do_not_outlive_the_child():
     with Child() as child:
         child.load(source)
         reply = child.call("f")
-        pid = reply.value or child._process._popen.pid  # as another user, no thread can be started
+        pid = reply.value or child._process.pid  # as another user, no thread can be started
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -21,6 +21,7 @@ from minrnn.grading.sandbox import LAYERS, Child, Handle, Limits, Malformed, San
 from minrnn.grading.sandbox import child as parent
 from minrnn.grading.sandbox import clocks as clocks_module
 from minrnn.grading.sandbox import process as process_module
+from minrnn.grading.sandbox import server as server_module
 from minrnn.grading.sandbox.clocks import BUSY_S, Clocks
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="a layer of Linux")
@@ -507,7 +508,7 @@ def test_a_right_answer_on_a_busy_machine_is_not_late():
             "import time\ndef f(seconds):\n    end = time.process_time() + seconds\n"
             "    while time.process_time() < end: pass\n    return 'right'",
         )
-        pid, done = child._process._popen.pid, threading.Event()
+        pid, done = child._process.pid, threading.Event()
 
         def hinder():
             while not done.is_set():
@@ -596,8 +597,8 @@ def test_the_cpu_time_of_another_process_is_read_as_it_reads_it_itself():
     with Child(sandbox="none") as child:
         define(child, "import time\ndef f():\n    sum(range(10**6))\n    return time.process_time()")
         itself = child.call("f").value
-        assert itself <= clocks_module.cpu_seconds(child._process._popen.pid) < itself + 0.5
-    assert math.isnan(clocks_module.cpu_seconds(child._process._popen.pid))
+        assert itself <= clocks_module.cpu_seconds(child._process.pid) < itself + 0.5
+    assert math.isnan(clocks_module.cpu_seconds(child._process.pid))
     assert BUSY_S < 0.1
 
 
@@ -605,7 +606,7 @@ def test_a_child_that_is_killed_by_another_is_not_called_late():
     """As the kernel does that is short of memory."""
     with Child() as child:
         define(child, "def f():\n    tell()\n    while True: pass")
-        child.replace("tell", lambda args, kwargs: os.kill(child._process._popen.pid, signal.SIGKILL))
+        child.replace("tell", lambda args, kwargs: os.kill(child._process.pid, signal.SIGKILL))
         assert child.call("f").status == "killed"
 
 
@@ -740,8 +741,9 @@ def refuse(monkeypatch, *layers):
         for layer in layers
         if layer in STEPS
     )
-    sources = process_module._sources()
-    monkeypatch.setattr(process_module, "_sources", lambda: sources | {"jail": sources["jail"] + refusals})
+    python, sources = server_module.ingredients()
+    changed = sources | {"jail": sources["jail"] + refusals}
+    monkeypatch.setattr(server_module, "ingredients", lambda: (python, changed))
     if "uid_drop" in layers:
         monkeypatch.setattr(parent, "why_user_stays", lambda: "other users cannot read /home/teacher")
 
@@ -772,7 +774,7 @@ def test_a_machine_that_refuses_everything_still_runs_submissions_and_says_so(ar
 
 @linux
 def test_where_namespaces_are_refused_privileges_are_given_up_all_the_same():
-    source = process_module._sources()["jail"]
+    source = server_module.ingredients()[1]["jail"]
     assert "capset" in source
     program = (
         "import os, sys; from pathlib import Path\n"
@@ -812,7 +814,7 @@ def test_only_the_wanted_layers_are_applied_by_the_kernel():
 
     def of_child(sandbox):
         with Child(sandbox=sandbox) as child:
-            return states(child._process._popen.pid)
+            return states(child._process.pid)
 
     layers = probe()["layers"]
     own, own_network = states("self")
@@ -849,7 +851,7 @@ def test_root_that_a_container_keeps_from_changing_users_stays_root(monkeypatch)
 @pytest.mark.skipif("sys.platform != 'linux' or os.geteuid() != 0")
 def test_the_user_is_dropped_where_that_user_can_read_the_interpreter():
     with Child() as child:
-        status = Path(f"/proc/{child._process._popen.pid}/status").read_text()
+        status = Path(f"/proc/{child._process.pid}/status").read_text()
         user = next(line.split()[1] for line in status.splitlines() if line.startswith("Uid"))
         assert user == {"on": "65534", "unavailable": "0"}[child.layers["uid_drop"]]
 

@@ -14,6 +14,7 @@ from minrnn.grading.sandbox import jail, protocol
 from minrnn.grading.sandbox.process import Gone, Process, why_user_stays
 from minrnn.grading.sandbox.protocol import Frame, Handle, Malformed, Tree, Type
 from minrnn.grading.sandbox.reply import TEXT_LIMIT, Reply, checked_replies, checked_reply, clean
+from minrnn.grading.sandbox.server import GONE
 
 LAYERS = ("process", *jail.LAYERS, "uid_drop")
 BATCH = 128  # calls in one request of call_many
@@ -61,9 +62,10 @@ class Child:
         self._dead: str | None = None
         self._id = 0
         self._left = self.limits.wall_s
-        self._process = self._started("uid_drop" in wanted and stays is None)
+        self._process = self._started(
+            [layer for layer in jail.LAYERS if layer in wanted], drop_user="uid_drop" in wanted and stays is None
+        )
         try:
-            self._process.boot([layer for layer in jail.LAYERS if layer in wanted])
             report = protocol.read(self._process.take).header["jail"]
         except BaseException as error:
             self._process.end()
@@ -78,11 +80,11 @@ class Child:
         dropped = "off" if "uid_drop" not in wanted else "unavailable" if stays else "on"
         self.layers: dict[str, str] = {"process": "on", **report["layers"], "uid_drop": dropped}
 
-    def _started(self, drop_user: bool) -> Process:
+    def _started(self, layers: list[str], drop_user: bool) -> Process:
         resources = {"cpu_s": self.limits.cpu_s, "memory_mib": self.limits.memory_mib}
         try:
-            return Process(resources, self.limits.output_kib << 10, drop_user)
-        except OSError as error:
+            return Process({"layers": layers, "limits": resources}, self.limits.output_kib << 10, drop_user)
+        except GONE as error:
             raise SandboxError(f"no child could be started: {error}") from error
 
     def __enter__(self) -> Self:

@@ -2,9 +2,8 @@
 
 Layers, each of which may be refused by the machine and is then reported: resource limits (POSIX), user, network and
 IPC namespaces, Landlock (files, TCP, signals), a seccomp filter of system calls (x86-64 and aarch64). All of it goes
-through ctypes; no privilege is needed and none can be got back. The user is changed by the parent before this program
-starts; wall-clock time and printed output are watched by the parent. The child gets this file as source, so it stands
-on the standard library alone.
+through ctypes; no privilege is needed and none can be got back. The user is changed before; wall-clock time and printed
+output are watched by the parent. The child gets this file as source, so it stands on the standard library alone.
 """
 
 import ctypes
@@ -70,16 +69,16 @@ class Unavailable(OSError):
     """A layer that this machine does not have or does not permit."""
 
 
-def apply(wanted: list[str], limits: dict[str, int], packages: list[str]) -> dict:
+def apply(wanted: list[str], limits: dict[str, int], readable: Iterable[tuple[str, int]]) -> dict:
     """Applies the wanted layers in the order that permits all of them; gives layers, landlock_abi and notes.
 
-    limits: cpu_s and memory_mib. packages: folders of installed packages that stay readable (NumPy and its libraries).
+    limits: cpu_s and memory_mib. readable: see readable_paths; they are listed before the user is changed.
     """
     report: dict = {"layers": dict.fromkeys(LAYERS, "off"), "landlock_abi": None, "notes": []}
     steps = {
         "namespaces": enter_namespaces,
         "rlimits": lambda: set_limits(limits["cpu_s"], limits["memory_mib"]),
-        "landlock": lambda: report.update(landlock_abi=restrict_files(readable_paths(packages))),
+        "landlock": lambda: report.update(landlock_abi=restrict_files(readable)),
         "seccomp": filter_calls,
     }
     for layer, step in steps.items():

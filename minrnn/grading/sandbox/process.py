@@ -1,11 +1,9 @@
-"""The process of a child and its pipes: started with nothing of ours, spoken to by the clock, killed as a group.
+"""The process of a child and its pipes: spoken to by the clock, killed as a group.
 
 It knows bytes, times and exits; what the bytes mean is `child.py`'s. POSIX only.
 """
 
 import contextlib
-import json
-import marshal
 import os
 import selectors
 import signal
@@ -19,40 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from minrnn.grading.sandbox import server
 from minrnn.grading.sandbox.clocks import Clocks
 from minrnn.grading.sandbox.protocol import EXIT_MEMORY
 
 NOBODY = 65534
 TICK_S = 0.2  # between two looks at the clocks
 ENDING_S = 5.0  # for a process that has closed its pipes
+KILLED_S = 30.0  # for one that is killed
 CHUNK = 1 << 16
-SOURCES = ("protocol", "jail", "values", "runner")
-
-# The child reads 4 bytes, a size, and so much JSON: the modules of this package, compiled by the same interpreter, and
-# its settings.
-BOOT = """\
-import json, marshal, os, sys, types
-def exactly(size):
-    data = b""
-    while len(data) < size:
-        part = os.read(int(sys.argv[1]), size - len(data))
-        if not part:
-            sys.exit()
-        data += part
-    return data
-given = json.loads(exactly(int.from_bytes(exactly(4), "little")))
-sys.path.append(given["settings"]["site"])
-package = types.ModuleType("sandbox")
-package.__path__ = []
-sys.modules["sandbox"] = package
-for name, code in given["modules"].items():
-    module = types.ModuleType("sandbox." + name)
-    module.__package__ = "sandbox"
-    sys.modules[module.__name__] = module
-    setattr(package, name, module)
-    exec(marshal.loads(bytes.fromhex(code)), module.__dict__)
-package.runner.main(given["settings"])
-"""
 
 
 class Gone(Exception):
@@ -64,60 +37,36 @@ class Gone(Exception):
 
 
 class Process:
-    """One child process. Its `clocks` bound every wait; Gone is raised where one of them says so."""
+    """One child process. Its `clocks` bound every wait; Gone is raised where one of them says so.
 
-    def __init__(self, limits: dict[str, int], output_limit: int, drop_user: bool) -> None:
+    settings: layers and limits, for the child. Raises OSError where there can be no process.
+    """
+
+    def __init__(self, settings: dict[str, Any], output_limit: int, drop_user: bool) -> None:
         self.output = bytearray()
         self._ended = False
+        self._code: int | None = None
         self._output_limit = output_limit
         self._inbox = bytearray()
-        self._limits = limits
         with contextlib.ExitStack() as stack:
-            self._spawn(stack, drop_user)
+            self._spawn(stack, settings | {"user": NOBODY if drop_user else 0})
             self._resources = stack.pop_all()
 
-    def boot(self, layers: list[str]) -> None:
-        """Sends the program and its settings; the child answers with a READY frame once it is in the jail."""
-        site = Path(np.__file__).parents[1]
-        settings = {
-            "requests": self._requests_end,
-            "replies": self._replies_end,
-            "parent": os.getpid(),
-            "site": str(site),
-            "packages": [str(site / name) for name in ("numpy", "numpy.libs")],
-            "layers": layers,
-            "limits": self._limits,
-        }
-        modules = {name: _compiled(name, source) for name, source in _sources().items()}
-        program = json.dumps({"modules": modules, "settings": settings}).encode()
-        self.write(len(program).to_bytes(4, "little") + program)
-
-    def _spawn(self, stack: contextlib.ExitStack, drop_user: bool) -> None:
-        self._requests_end, self._requests = os.pipe()
-        stack.callback(os.close, self._requests)
-        self._replies, self._replies_end = os.pipe()
-        stack.callback(os.close, self._replies)
-        user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if drop_user else {}
-        try:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-S", "-B", "-c", BOOT, str(self._requests_end)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                cwd="/",  # a folder of its own would outlive a grader that is killed
-                pass_fds=(self._requests_end, self._replies_end),
-                start_new_session=True,
-                **user,
-            )
-        finally:
-            os.close(self._requests_end)
-            os.close(self._replies_end)
-        self.clocks = Clocks(self._popen.pid)
-        assert self._popen.stdout is not None
-        self._printed = stack.enter_context(self._popen.stdout)
+    def _spawn(self, stack: contextlib.ExitStack, settings: dict[str, Any]) -> None:
+        self._server = server.running()
+        ours, theirs = [], []
+        with contextlib.ExitStack() as sent:
+            for near in (1, 0, 0):  # requests are written here, replies and what is printed are read
+                ends = os.pipe()
+                stack.callback(os.close, ends[near])
+                sent.callback(os.close, ends[1 - near])
+                ours.append(ends[near])
+                theirs.append(ends[1 - near])
+            self.pid = self._server.fork(settings, theirs)
+        self._requests, self._replies, self._printed = ours
+        self.clocks = Clocks(self.pid)
         self._selector = stack.enter_context(selectors.DefaultSelector())
-        for fd in (self._printed.fileno(), self._replies, self._requests):
+        for fd in ours:
             os.set_blocking(fd, False)
         self._selector.register(self._printed, selectors.EVENT_READ)
 
@@ -154,7 +103,7 @@ class Process:
     def _wait(self) -> set[int]:
         """The descriptors that are ready; what is printed is collected here."""
         ready = {key.fd for key, _ in self._selector.select(TICK_S)}
-        if self._printed.fileno() in ready:
+        if self._printed in ready:
             self.collect()
         if self.clocks.late(silent=not ready):
             raise Gone("timeout")
@@ -164,7 +113,7 @@ class Process:
         """Moves what was printed to `output`; Gone("output-flood") past the limit."""
         while self._printed in self._selector.get_map():
             try:
-                chunk = os.read(self._printed.fileno(), CHUNK)
+                chunk = os.read(self._printed, CHUNK)
             except BlockingIOError:
                 return
             if not chunk:
@@ -177,9 +126,8 @@ class Process:
         """The status of a child whose pipe has ended, from how it exits."""
         self.collect()
         spent = self.clocks.spent()
-        try:
-            code = self._popen.wait(timeout=ENDING_S)
-        except subprocess.TimeoutExpired:
+        code = self._exit_code(ENDING_S)
+        if code is None:
             return "no-answer"
         if code == EXIT_MEMORY:
             return "memory"
@@ -187,34 +135,25 @@ class Process:
             return "process-exit"
         return "timeout" if code == -signal.SIGXCPU or (code == -signal.SIGKILL and spent) else "killed"
 
+    def _exit_code(self, seconds: float) -> int | None:
+        """How the child ended, waited for so long; None if it did not. Who kills the server has killed its children."""
+        if self._code is None:
+            try:
+                self._code = self._server.wait(self.pid, seconds)
+            except server.GONE:
+                self._code = -signal.SIGKILL
+        return self._code
+
     def end(self) -> None:
         """Kills the whole group and gives everything back; may be called again."""
         if self._ended:
             return
         self._ended = True
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of the group
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.kill()
-        self._popen.wait()
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of the group
+                kill(self.pid, signal.SIGKILL)
+        self._exit_code(KILLED_S)
         self._resources.close()
-
-
-@cache
-@cache
-def _compiled(name: str, source: str) -> str:
-    """A module as the child can execute it at once; compiling all of them would take it 20 ms."""
-    return marshal.dumps(compile(source, f"sandbox/{name}.py", "exec")).hex()
-
-
-def _sources() -> dict[str, str]:
-    folder = Path(__file__).parent
-    return {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in SOURCES}
-
-
-def _environment() -> dict[str, str]:
-    """Nothing of the grader's environment; one thread for every BLAS, the same order of sets in every run."""
-    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    return dict.fromkeys(threads, "1") | {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
 
 
 @cache

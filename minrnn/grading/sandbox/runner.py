@@ -275,9 +275,8 @@ def main(settings: dict[str, Any]) -> None:
 
     warnings.simplefilter("ignore")
     sys.stderr = sys.stdout  # in the order in which it was printed
-    sys.path.remove(settings["site"])
     jail.die_with_parent(settings["parent"])
-    report = jail.apply(settings["layers"], settings["limits"], settings["packages"])
+    report = jail.apply(settings["layers"], settings["limits"], settings["readable"])
     send(protocol.encode(Type.READY, 0, {"jail": report}))
     runner = Runner(take, send)
     while True:
