@@ -89,6 +89,16 @@ def test_who_kills_the_server_kills_the_children_and_the_next_child_has_a_new_on
         assert child.call("parent").value != old
 
 
+def test_a_server_that_does_not_answer_is_gone_for_good():
+    """Its process may end later than its socket: nobody is to ask it again meanwhile."""
+    one = server.Server()
+    one._control.shutdown(2)
+    with pytest.raises(server.GONE):
+        one.wait(1, 0.0)
+    assert not one.serves()
+    assert one._popen.returncode is not None
+
+
 def test_a_server_that_ends_while_a_child_is_asked_for_is_the_graders_error(monkeypatch):
     def ended(self, settings, pipes):
         raise EOFError("the other side has closed")
@@ -110,6 +120,37 @@ def test_the_server_dies_with_its_grader():
         pid = int(grader.stdout.readline())
         os.kill(pid, 0)
         grader.kill()
+    assert gone(pid)
+
+
+@linux
+def test_the_server_dies_with_its_grader_even_where_a_copy_of_that_lives_on():
+    program = (
+        "import os, sys, time\nfrom minrnn.grading.sandbox import Child\n"
+        f"child = Child()\nchild.load({TELL!r})\n"
+        "copy = os.fork()\n"
+        "if not copy: time.sleep(60)\n"
+        "print(child.call('parent').value, copy, flush=True)\ninput()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as grader:
+        pid, copy = map(int, grader.stdout.readline().split())
+        grader.kill()
+        try:
+            assert gone(pid)
+        finally:
+            os.kill(copy, signal.SIGKILL)
+
+
+def test_the_processes_of_a_child_end_with_it():
+    with Child(sandbox="none") as child:
+        child.load(
+            "import os, time\ndef f():\n    pid = os.fork()\n    if not pid:\n        time.sleep(60)\n"
+            "        os._exit(0)\n    return pid"
+        )
+        pid = child.call("f").value
+        os.kill(pid, 0)
     assert gone(pid)
 
 

@@ -1,6 +1,6 @@
-"""Grades the wrong edits of *.fresh, and counts as measure.py does.
+"""Grades the wrong edits of *.fresh, *.second or *.third, and counts as measure.py does.
 
-    python tests/grading/corpus/measure_fresh.py [--only TEXT] [--every N] [--skip K] [--log FILE]
+    python tests/grading/corpus/measure_fresh.py [--set NAME] [--only TEXT] [--every N] [--skip K] [--log FILE]
 
 They were written by somebody who had not seen how causes are found, with all the names that a knowing reader would
 accept, and graded once before anything was changed for them. So their figures say more than those of *.bugs, which the
@@ -40,11 +40,11 @@ class Truth(measure.Truth):
         return found
 
 
-def fresh() -> Iterator[corpus.Submission]:
-    """Every fresh edit of every template, as a plain file."""
+def fresh(name: str) -> Iterator[corpus.Submission]:
+    """Every edit of a set for every template, as a plain file."""
     optim = (corpus.FOLDER / "cs231n-a3" / "optim.template").read_text(encoding="utf-8")
     for template in [*corpus.templates(), corpus.Template("cs231n-a3", "optim", optim, ())]:
-        path = corpus.FOLDER / template.profile / f"{template.name}.fresh"
+        path = corpus.FOLDER / template.profile / f"{template.name}.{name}"
         edits = corpus.read_edits(path.read_text(encoding="utf-8")) if path.exists() else ()
         for edit in edits:
             yield corpus.Submission(dataclasses.replace(template, edits=edits), "plain", edit)
@@ -53,13 +53,16 @@ def fresh() -> Iterator[corpus.Submission]:
 def main() -> None:
     """Grade, print each miss and the counts."""
     parser = argparse.ArgumentParser(description="Grade the fresh edits.")
+    parser.add_argument("--set", default="fresh", help="fresh, second or third (default: fresh)")
     parser.add_argument("--only", default="", help="those whose name has this text")
     parser.add_argument("--every", type=int, default=1, help="grade each N-th edit only")
     parser.add_argument("--skip", type=int, default=0, help="leave out so many at the begin")
     parser.add_argument("--log", type=Path, help="append the outcomes to this file, one JSON object a line")
     options = parser.parse_args()
     measure.Truth = Truth
-    programs = [program for program in fresh() if options.only in program.name][options.skip :: options.every]
+    programs = [program for program in fresh(options.set) if options.only in program.name][
+        options.skip :: options.every
+    ]
     print(measure.summary(measure.measure(programs, show=True, log=options.log)))
 
 
