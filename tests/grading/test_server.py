@@ -76,6 +76,15 @@ def test_a_copy_of_the_grader_starts_a_server_of_its_own_and_leaves_that_of_the_
             assert another.call("parent").value == server_of_ours
 
 
+def test_a_server_made_of_something_else_is_not_asked(monkeypatch):
+    with loaded() as child:
+        old = child.call("parent").value
+    python, sources = server.ingredients()
+    monkeypatch.setattr(server, "ingredients", lambda: (python, sources | {"values": sources["values"] + "\n"}))
+    with loaded() as child:
+        assert child.call("parent").value != old
+
+
 @linux
 def test_who_kills_the_server_kills_the_children_and_the_next_child_has_a_new_one():
     with loaded() as child:

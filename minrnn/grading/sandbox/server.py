@@ -61,7 +61,6 @@ class Server:
 
     def __init__(self) -> None:
         self._ingredients = ingredients()
-        self._owner = os.getpid()
         self._control, far_end = socket.socketpair()
         with far_end, contextlib.ExitStack() as undo:
             undo.callback(self._control.close)
@@ -76,7 +75,7 @@ class Server:
                 start_new_session=True,
             )
             undo.pop_all()
-        self.end = weakref.finalize(self, _end, self._owner, self._popen, self._control)
+        self.end = weakref.finalize(self, _end, self._popen, self._control)
         self._control.settimeout(START_S)
         try:
             self._boot()
@@ -89,7 +88,7 @@ class Server:
         _, modules = self._ingredients
         site = Path(np.__file__).parents[1]
         settings = {
-            "parent": self._owner,
+            "parent": os.getpid(),
             "site": str(site),
             "packages": [str(site / name) for name in ("numpy", "numpy.libs")],
         }
@@ -107,8 +106,11 @@ class Server:
         return printed
 
     def serves(self) -> bool:
-        """Whether children of this process and of the present program can be had from it."""
-        return (self._owner, self._ingredients) == (os.getpid(), ingredients()) and self._popen.poll() is None
+        """Whether children of this process and of the present program can be had from it.
+
+        In a copy of the grader, as a pool of processes forks it, the server is nobody's child: poll says "gone".
+        """
+        return self._ingredients == ingredients() and self._popen.poll() is None
 
     def fork(self, settings: dict[str, Any], pipes: list[int]) -> int:
         """Makes a child with copies of the three pipe ends; gives its process. Raises one of GONE."""
@@ -158,11 +160,10 @@ def _environment() -> dict[str, str]:
     return dict.fromkeys(threads, "1") | {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
 
 
-def _end(owner: int, popen: subprocess.Popen, control: socket.socket) -> None:
-    """Ends a server, where it is this process that started it and not a copy of it; and lets go of it."""
+def _end(popen: subprocess.Popen, control: socket.socket) -> None:
+    """Ends a server, unless this is a copy of the process that started it, and lets go of it."""
     control.close()
-    if os.getpid() == owner:
-        popen.kill()
-        popen.wait()
+    popen.kill()  # which asks first whether it is a child of ours
+    popen.wait()
     if popen.stdout:
         popen.stdout.close()
