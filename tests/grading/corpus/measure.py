@@ -85,7 +85,7 @@ def grade(program: corpus.Submission, truth: Truth) -> Outcome:
     """Grade one submission and compare with what is known of it."""
     outcome = Outcome(program.name, program.edit is None)
     stubs, right = truth.stubs(program), truth.of(program)
-    touched = truth.touched(program) if program.edit else set()
+    touched = truth.touched(program) | set(program.edit.functions) if program.edit else set()
     course = profile.read(program.template.profile)
     if touched:
         groups = {function.group for function in course.functions if function.name in touched}
