@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minrnn.grading.sandbox import Child, SandboxError, server
+from minrnn.grading.sandbox import Child, Limits, SandboxError, forks, server
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="submissions run on POSIX systems only")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -96,6 +96,142 @@ def test_who_kills_the_server_kills_the_children_and_the_next_child_has_a_new_on
     with loaded() as child:
         assert child.call("answer").value == 42
         assert child.call("parent").value != old
+
+
+def tries(child, source, *args):
+    """What a function f of this source returns in a child."""
+    assert child.load(source).ok
+    reply = child.call("f", args)
+    assert reply.ok, reply
+    return reply.value
+
+
+def test_a_child_leaves_no_message_for_the_next_one():
+    """Locks and flags belong to an open file: one that both children hold would carry them."""
+    leave = (
+        "import fcntl, os, struct\n"
+        "def f():\n"
+        "    fcntl.fcntl(0, fcntl.F_SETFL, os.O_APPEND)\n"
+        "    fcntl.fcntl(0, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 1000, 65, 0))\n"  # F_OFD_SETLK
+    )
+    find = (
+        "import fcntl, os, struct\n"
+        "def f():\n"
+        "    asked = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0)\n"
+        "    kind = struct.unpack('hhqqi4x', fcntl.fcntl(os.open('/dev/null', os.O_RDWR), 36, asked))[0]\n"
+        "    return kind == fcntl.F_UNLCK, fcntl.fcntl(0, fcntl.F_GETFL) & os.O_APPEND\n"
+    )
+    if sys.platform != "linux":
+        pytest.skip("the locks are Linux's")
+    with Child() as child:
+        tries(child, leave)
+    with Child() as child:
+        assert tries(child, find) == (True, 0)
+
+
+def test_children_do_not_draw_the_same_numbers():
+    drawn = []
+    for _ in range(2):
+        with Child() as child:
+            source = "import random, numpy as np\ndef f():\n    return random.random(), float(np.random.rand())"
+            drawn += tries(child, source)
+    assert len(set(drawn)) == 4
+
+
+@pytest.mark.parametrize("request_", ["fork", "wait"])
+@pytest.mark.parametrize("read", [0, 6])
+def test_an_interrupted_grader_does_not_take_one_answer_for_another(monkeypatch, request_, read):
+    """Ctrl-C between a request and its answer: nothing of the answer is read, or a part of it."""
+    receive = forks.receive
+
+    def interrupted(control):
+        monkeypatch.setattr(forks, "receive", receive)
+        control.recv(read)
+        raise KeyboardInterrupt
+
+    with loaded() as first:
+        if request_ == "fork":
+            monkeypatch.setattr(forks, "receive", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                Child()
+        else:
+            other = loaded()
+            monkeypatch.setattr(forks, "receive", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                other.close()
+            other.close()
+        assert first.call("answer").status in ("ok", "killed")
+    with Child() as child:
+        source = "import os\ndef f():\n    return os.getpid()"
+        assert tries(child, source) == child._process.pid
+
+
+def test_a_child_whose_end_is_interrupted_ends_all_the_same(monkeypatch):
+    before = len(os.listdir("/dev/fd"))
+    child = loaded()
+    pid, killpg = child._process.pid, os.killpg
+
+    def interrupted(*given):
+        monkeypatch.setattr(os, "killpg", killpg)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "killpg", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        child.close()
+    child.close()
+    assert gone(pid)
+    assert len(os.listdir("/dev/fd")) <= before + 2  # those of the server
+
+
+def test_who_starts_the_grader_may_ignore_the_ends_of_processes():
+    program = (
+        "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from minrnn.grading.sandbox import Child\n"
+        "with Child() as child:\n"
+        "    child.load('import os\\ndef f():\\n    os._exit(3)')\n"
+        "    print(child.call('f').status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "process-exit\n"
+
+
+def test_a_machine_that_has_no_process_left_is_quoted_and_the_other_children_live(monkeypatch):
+    python, sources = server.ingredients()
+    refusing = sources["forks"].replace(
+        "def serve(", "def refuse():\n    raise OSError(11, 'no process left')\n\n\ndef serve("
+    )
+    refusing = refusing.replace("os.fork()", "(os.fork if asked['limits']['cpu_s'] != 7 else refuse)()")
+    monkeypatch.setattr(server, "ingredients", lambda: (python, sources | {"forks": refusing}))
+    with loaded() as child:
+        with pytest.raises(SandboxError, match=r"no child could be started: .*no process left"):
+            Child(Limits(cpu_s=7))
+        assert child.call("answer").value == 42
+
+
+@linux
+def test_a_child_that_is_traced_by_the_server_does_not_end_it():
+    """PTRACE_TRACEME needs no permission of the tracer; a stop is then told as if it were an end."""
+    source = (
+        "import ctypes, os, signal\n"
+        "def f():\n    ctypes.CDLL(None).ptrace(0, 0, 0, 0)\n    os.closerange(3, 64)\n"
+        "    os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    with loaded() as other:
+        with Child(sandbox="none") as child:
+            assert child.load(source).ok
+            assert child.call("f").status == "no-answer"
+        assert other.call("answer").value == 42
+
+
+def test_a_server_whose_children_do_not_start_is_replaced(monkeypatch):
+    python, sources = server.ingredients()
+    failing = sources["runner"].replace(
+        "    warnings.simplefilter", "    raise OSError('too late')\n    warnings.simplefilter"
+    )
+    monkeypatch.setattr(server, "ingredients", lambda: (python, sources | {"runner": failing}))
+    with pytest.raises(SandboxError, match="too late"):
+        Child()
+    assert not server._OF_THREAD.server.serves()
 
 
 def test_a_server_that_does_not_answer_is_gone_for_good():

@@ -68,7 +68,7 @@ class Child:
         try:
             report = protocol.read(self._process.take).header["jail"]
         except BaseException as error:
-            self._process.end()
+            self._process.end(server_too=True)
             if not isinstance(error, Gone | Malformed):
                 raise
             printed = clean(bytes(self._process.output)) or "it printed nothing"

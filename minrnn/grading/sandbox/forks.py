@@ -8,6 +8,7 @@ ended. It gets this file as source, so it stands on the standard library alone.
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -54,6 +55,7 @@ def serve(control: int, settings: Json, run: Callable[[Json], None]) -> None:
     readable = list(jail.readable_paths(settings["packages"])) if sys.platform == "linux" else []
     gc.freeze()  # what is here now is never collected: that would copy its pages into every child
     server = os.getpid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whose starter ignores it is not told how children end
     with socket.socket(fileno=control) as grader:
         send(grader, {"pid": server})
         while True:
@@ -61,12 +63,15 @@ def serve(control: int, settings: Json, run: Callable[[Json], None]) -> None:
             if "wait" in asked:
                 send(grader, {"code": exit_code(asked["wait"], asked["seconds"])})
                 continue
-            pid = os.fork()
-            if not pid:
+            try:
+                answer: Json = {"pid": os.fork()}
+            except OSError as error:
+                answer = {"error": str(error)}
+            if answer.get("pid") == 0:
                 become_child(grader, pipes, asked | {"parent": server, "readable": readable}, run)
             for pipe in pipes:
                 os.close(pipe)
-            send(grader, {"pid": pid})
+            send(grader, answer)
 
 
 def exit_code(pid: int, seconds: float) -> int | str:
@@ -74,7 +79,7 @@ def exit_code(pid: int, seconds: float) -> int | str:
     end = time.monotonic() + seconds
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
+        if done and not os.WIFSTOPPED(status):  # a child may make the server its tracer
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > end:
             return LASTS
@@ -86,6 +91,8 @@ def become_child(grader: socket.socket, pipes: list[int], settings: Json, run: C
     try:
         os.setsid()
         grader.close()
+        os.close(0)  # that of the server would keep locks and flags of one child for the next
+        os.open(os.devnull, os.O_RDWR)
         requests, replies, printed = pipes
         os.dup2(printed, 1)
         os.dup2(printed, 2)

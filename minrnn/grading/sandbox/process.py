@@ -24,7 +24,7 @@ from minrnn.grading.sandbox.protocol import EXIT_MEMORY
 NOBODY = 65534
 TICK_S = 0.2  # between two looks at the clocks
 ENDING_S = 5.0  # for a process that has closed its pipes
-KILLED_S = 30.0  # for one that is killed
+KILLED_S = 10.0  # for one that is killed
 CHUNK = 1 << 16
 
 
@@ -144,16 +144,23 @@ class Process:
                 self._code = -signal.SIGKILL
         return self._code
 
-    def end(self) -> None:
-        """Kills the whole group and gives everything back; may be called again."""
+    def end(self, server_too: bool = False) -> None:
+        """Kills the whole group and gives everything back; may be called again.
+
+        server_too: the next child is to have another server, for of this one nothing good came.
+        """
+        if server_too:
+            self._server.end()
         if self._ended:
             return
-        self._ended = True
-        for kill in (os.killpg, os.kill):
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of the group
-                kill(self.pid, signal.SIGKILL)
-        self._exit_code(KILLED_S)
-        self._resources.close()
+        try:
+            for kill in (os.killpg, os.kill):
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of the group
+                    kill(self.pid, signal.SIGKILL)
+            self._ended = True
+            self._exit_code(KILLED_S)
+        finally:
+            self._resources.close()
 
 
 @cache

@@ -275,6 +275,7 @@ def main(settings: dict[str, Any]) -> None:
 
     warnings.simplefilter("ignore")
     sys.stderr = sys.stdout  # in the order in which it was printed
+    np.random.seed()  # all children are copies of one process; `random` does this by itself
     jail.die_with_parent(settings["parent"])
     report = jail.apply(settings["layers"], settings["limits"], settings["readable"])
     send(protocol.encode(Type.READY, 0, {"jail": report}))

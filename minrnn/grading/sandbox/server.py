@@ -23,6 +23,7 @@ from minrnn.grading.sandbox.clocks import START_S
 
 SOURCES = ("protocol", "jail", "values", "runner", "forks")
 CHUNK = 1 << 16
+ANSWER_S = 30.0  # for an answer, beyond the time that was asked for
 GONE = (EOFError, OSError)  # what talking to a server that has ended raises
 
 # The server reads a size and so much JSON: the modules of this package, compiled by the same interpreter, and settings.
@@ -124,11 +125,15 @@ class Server:
     def _ask(self, message: dict[str, Any], pipes: list[int]) -> dict[str, Any]:
         """The answer to a message; a server that gives none is ended, so that the next child has another."""
         try:
+            self._control.settimeout(message.get("seconds", 0) + ANSWER_S)
             forks.send(self._control, message, pipes)
-            return forks.receive(self._control)[0]
-        except GONE:
+            answer = forks.receive(self._control)[0]
+        except BaseException:  # also Ctrl-C: half a message may be left in the socket
             self.end()
             raise
+        if "error" in answer:
+            raise OSError(answer["error"])
+        return answer
 
 
 _OF_THREAD = threading.local()
