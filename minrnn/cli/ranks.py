@@ -56,11 +56,10 @@ def _watch(argv: Sequence[str]) -> int:
             os.kill(worker.pid, number)
 
     theirs, _ours = os.pipe()
-    files = [theirs, *(int(number) for number in [os.environ.get("PMI_FD", "")] if number.isdecimal())]
     worker = subprocess.Popen(
         [sys.executable, "-m", "minrnn", *argv],
         env={**os.environ, PIPE: str(theirs), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        pass_fds=files,  # MPICH talks to mpiexec through one
+        pass_fds=[theirs, *_connection()],
         start_new_session=True,  # signals come through the watcher, once
         # While a rank has the output of mpiexec open, that of MPICH takes the signal with which it killed the rank's
         # watcher for the cause of the end, and forgets the code of the one that died first.
@@ -87,7 +86,18 @@ def _watch(argv: Sequence[str]) -> int:
         file=sys.stderr,
         flush=True,
     )
+    if _connection():
+        # MPICH's mpiexec may see the end of this connection before the exit code, end the other ranks, and take its own
+        # signal for the cause; so it is told what MPI_Abort tells it.
+        with contextlib.suppress(OSError):
+            os.write(_connection()[0], b"cmd=abort exitcode=5\n")
+            time.sleep(1.0)  # it ends this process too
     return 5
+
+
+def _connection() -> list[int]:
+    """The file through which MPICH talks to mpiexec."""
+    return [int(number) for number in [os.environ.get("PMI_FD", "")] if number.isdecimal()]
 
 
 def _relay(source: IO[bytes], target: int) -> None:
