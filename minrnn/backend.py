@@ -13,7 +13,7 @@ from __future__ import annotations  # naming numpy.random.Generator would import
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Backend:
 
     def __init__(self, name: str = "numpy", xp: Any = np) -> None:
         self.name, self.xp = name, xp
+        self._product: Callable[..., Any] = xp.matmul
         self._fused: dict[Any, tuple[Body, ...]] = {}
 
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
@@ -52,8 +53,8 @@ class Backend:
         if not a.dtype == b.dtype == out.dtype:
             raise ValueError(f"matmul needs one dtype, got {a.dtype}, {b.dtype} and out {out.dtype}")
         if out.flags.c_contiguous:
-            return self.xp.matmul(a, b, out=out)
-        self.xp.matmul(b.T, a.T, out=out.T)  # (a b)ᵀ = bᵀ aᵀ: writes a transposed `out` without a copy
+            return self._product(a, b, out=out)
+        self._product(b.T, a.T, out=out.T)  # (a b)ᵀ = bᵀ aᵀ: writes a transposed `out` without a copy
         return out
 
     def transpose(self, a: Array, out: Array) -> None:
@@ -159,6 +160,20 @@ class CupyBackend(Backend):
             self._one_hot, self._all_ids = self.xp.empty(shape, rows.dtype), self.xp.arange(len(out))
         self.xp.equal(ids[:, None], self._all_ids, out=self._one_hot)
         return self.matmul(self._one_hot.T, rows, out=out)
+
+    @contextlib.contextmanager
+    def recording(self, product: Callable[..., Any]) -> Iterator[None]:
+        """For minrnn.graphs: inside, `product(a, b, out=)` multiplies, and no array is used that is kept in here.
+
+        A graph reads and writes the very memory that it has seen, as long as it lives; what is kept from call to call
+        may be replaced and its memory given to others.
+        """
+        before = self._product, self._one_hot, self._all_ids
+        self._product, self._one_hot = product, None
+        try:
+            yield
+        finally:
+            self._product, self._one_hot, self._all_ids = before
 
     def from_host(self, a: Any, dtype: Any = None) -> Array:
         """A copy of host array `a` on this device."""

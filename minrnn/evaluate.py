@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minrnn.backend import Array
-from minrnn.model import CharRNN
-from minrnn.team import Team
+from minrnn.team import Engine
 from minrnn.text import Split, Streams, TextError, release, witten_bell
 
 
@@ -42,7 +41,7 @@ class Evaluation:
             return math.inf
 
 
-def evaluate(model: CharRNN | Team, streams: Streams, seq_length: int) -> Evaluation:
+def evaluate(model: Engine, streams: Streams, seq_length: int) -> Evaluation:
     """The loss of `model` on every target of `streams`, (B, M), computed seq_length columns at a time.
 
     Raises TextError when the streams hold nothing to predict.
@@ -54,13 +53,13 @@ def evaluate(model: CharRNN | Team, streams: Streams, seq_length: int) -> Evalua
     return Evaluation(float(total) / streams.y.size, streams.y.size)
 
 
-def per_character(model: CharRNN | Team, streams: Streams, seq_length: int) -> np.ndarray:
+def per_character(model: Engine, streams: Streams, seq_length: int) -> np.ndarray:
     """The nats of every target, (B, M) float64 on the host: entry [b, t] belongs to streams.y[b, t]."""
     chunks = [model.backend.to_host(nll).astype(np.float64) for nll in _chunks(model, streams, seq_length)]
     return np.concatenate(chunks).T
 
 
-def _chunks(model: CharRNN | Team, streams: Streams, seq_length: int) -> Iterator[Array]:
+def _chunks(model: Engine, streams: Streams, seq_length: int) -> Iterator[Array]:
     """The negative log-likelihoods of one chunk of columns after the other, (T,B) each, on the device."""
     if streams.y.size == 0:
         raise TextError(

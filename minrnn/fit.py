@@ -59,7 +59,7 @@ EXPLODED = 3.0  # char-rnn stops when the loss exceeds three times the first one
 
 
 class Event(NamedTuple):
-    """Something that happened: "step", "log", "save", "eval", "sample" or "end", and what belongs to it."""
+    """Something that happened: "step", "log", "engine", "save", "eval", "sample" or "end", and what belongs to it."""
 
     kind: str
     data: dict[str, Any]
@@ -98,6 +98,7 @@ class Fit:
         self.lock: IO[str] | None = None
         self.stop_signal: int | None = None  # set it from anywhere: the run saves after the current step and ends
         self._unread: list[StepResult] = []
+        self._told = ""  # the latest note of the engine
         self._started = time.monotonic()
 
     def run(self) -> Iterator[Event]:
@@ -143,6 +144,10 @@ class Fit:
 
         if due(config.log_every) and (done.steps or self._unread):
             yield self._log()
+            note = getattr(self.trainer.engine, "note", "")  # only graphs have one, and not from the start
+            if note != self._told:
+                self._told = note
+                yield Event("engine", {"step": step, "note": note})
         if due(config.save_every, done.saved_at):
             yield self._save()
         if due(config.eval_every, done.evaluated_at):

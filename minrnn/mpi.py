@@ -9,20 +9,24 @@ rank 0. So a checkpoint does not know how many ranks wrote it: it can be resumed
 
 Within a rank, the processes of minrnn.parallel share its rows once more, on the rank's part of the CPUs.
 
-What this is not: for GPUs. And it cannot outlive a rank: mpiexec ends the others when one dies.
+With GPUs every rank has one of its own. Parameters and gradients then go from GPU to GPU, through NCCL; ids, states and
+losses, which are small, still pass through the host.
+
+What this is not: able to outlive a rank. mpiexec ends the others when one dies.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from minrnn import parallel
-from minrnn.backend import BackendError
-from minrnn.model import CharRNN
-from minrnn.team import Task, Team, WorkerDied
+from minrnn.backend import Array, Backend, BackendError
+from minrnn.model import CharRNN, State
+from minrnn.team import Engine, Task, Team, WorkerDied
 
 INSTALL = "pip install 'minrnn[mpi]'"
 
@@ -51,6 +55,7 @@ class Ranks:
             )
         self.adrift = False  # an exchange was broken off: the others wait for something that will not come
         here = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # ranks on this machine
+        self.local = here.rank
         parallel.hold_threads(max(len(set().union(*here.allgather(_cpus()))) // here.size, 1))
         here.Free()
 
@@ -58,32 +63,52 @@ class Ranks:
         """What the ranks that do not lead do, until rank 0 calls `end`. Returns the code that it gave."""
         model: Any = None  # the first order is "open"
         engine: Any = None
+        exchange: Any = None
         with ExitStack() as opened:
             while True:
                 order, *details = self.comm.scatter(None)
                 if order == "open":
-                    settings, seq_length, rows = details
+                    settings, device, seq_length, rows = details
                     opened.close()
-                    model = CharRNN(**settings)
-                    engine = opened.enter_context(parallel.sharing(model, seq_length, rows))
+                    model, error = self.meet(lambda: CharRNN(**settings, device=self.device(device)))  # noqa: B023
+                    if error is None:
+                        engine = opened.enter_context(parallel.sharing(model, seq_length, rows))
+                        exchange, _ = self.meet(lambda: exchange_of(self, model.backend))  # noqa: B023
                 elif order == "work":
-                    self.work(model, engine, *details)
+                    self.work(model, engine, exchange, *details)
                 elif order == "add":
-                    self.comm.Reduce(model.grads.flat, None)
+                    exchange.add_up(model.grads.flat)
                 else:
                     return details[0]
 
-    def work(self, model: CharRNN, engine: CharRNN | Team, function: Callable[..., Any], task: Task | None) -> Any:
+    def device(self, leading: str) -> str:
+        """The device of this rank where rank 0 has `leading`: on each machine the GPUs from that number on."""
+        library, _, index = leading.partition(":")
+        return f"{library}:{int(index) + self.local}" if index else leading
+
+    def meet(self, act: Callable[[], Any]) -> tuple[Any, Exception | None]:
+        """Do something at all ranks. Returns what it gave here, and what it raised at the first that failed."""
+        found, error = None, None
+        try:
+            found = act()
+        except Exception as e:  # whatever it is, all ranks must hear of it
+            error = e
+        return found, next((e for e in self.comm.allgather(error) if e is not None), None)
+
+    def work(
+        self, model: CharRNN, engine: Engine, exchange: Exchange, function: Callable[..., Any], task: Task | None
+    ) -> Any:
         """Do a task, or nothing where there are more ranks than rows. Returns all answers at rank 0."""
-        self.comm.Bcast(model.params.flat)
+        exchange.broadcast(model.params.flat)
         answer = None
         try:
             if task is None:
-                model.grads.flat[...] = 0.0
+                with model.backend.scope():
+                    model.grads.flat[...] = 0.0
             else:
-                answer = function(engine, *task)
-        except Exception as e:  # whatever it is, rank 0 must hear of it
-            answer = e
+                answer = exchange.to_host(function(engine, *exchange.from_host(task)))
+        except Exception as error:  # whatever it is, rank 0 must hear of it
+            answer = error
         return self.comm.gather(answer)
 
     def end(self, code: int) -> None:
@@ -91,6 +116,77 @@ class Ranks:
         if self.adrift:
             self.comm.Abort(code)
         self.comm.scatter([("end", code)] * self.size)
+
+
+class Exchange:
+    """Between ranks whose models are in host memory: vectors through MPI, and all else as it is."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+
+    def broadcast(self, vector: Array) -> None:
+        """Make it that of rank 0 at all ranks."""
+        self._ranks.comm.Bcast(vector)
+
+    def add_up(self, vector: Array) -> None:
+        """Make it the sum of all at rank 0."""
+        if self._ranks.rank:
+            self._ranks.comm.Reduce(vector, None)
+        else:
+            self._ranks.comm.Reduce(self._ranks.mpi.IN_PLACE, vector)
+
+    def to_host(self, value: Any) -> Any:
+        """`value` with all arrays in it, in tuples of any depth, on the host."""
+        return value
+
+    def from_host(self, value: Any) -> Any:
+        """The reverse of to_host."""
+        return value
+
+
+class GPUExchange(Exchange):
+    """Between GPUs, one a rank: vectors through NCCL, behind what their streams have to do, so that nobody waits."""
+
+    def __init__(self, ranks: Ranks, bk: Backend) -> None:
+        super().__init__(ranks)
+        self._bk = bk
+        try:
+            distributed = importlib.import_module(f"{bk.xp.__name__}x.distributed")
+            with bk.scope():
+                self._nccl = distributed.init_process_group(ranks.size, ranks.rank, use_mpi=True)
+        except (ImportError, RuntimeError) as e:
+            raise BackendError(
+                f"several GPUs need NCCL ({e}): pip install nvidia-nccl-cu12 or nvidia-nccl-cu13, or use one rank"
+            ) from e
+
+    def broadcast(self, vector: Array) -> None:
+        """See Exchange.broadcast."""
+        with self._bk.scope():
+            self._nccl.broadcast(vector, 0)
+
+    def add_up(self, vector: Array) -> None:
+        """See Exchange.add_up."""
+        with self._bk.scope():
+            self._nccl.reduce(vector, vector, 0)
+
+    def to_host(self, value: Any) -> Any:
+        """See Exchange.to_host."""
+        return _moved(value, self._bk.to_host)
+
+    def from_host(self, value: Any) -> Any:
+        """See Exchange.from_host."""
+        return _moved(value, self._bk.from_host)
+
+
+def exchange_of(ranks: Ranks, bk: Backend) -> Exchange:
+    """How ranks with models on such devices exchange what they have. For all ranks together."""
+    return GPUExchange(ranks, bk) if bk.is_gpu else Exchange(ranks)
+
+
+def _moved(value: Any, move: Callable[[Any], Any]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_moved(part, move) for part in value)
+    return move(value) if hasattr(value, "strides") else value
 
 
 _ranks: Ranks | None = None
@@ -104,7 +200,7 @@ def join(size: int) -> Ranks:
 
 
 @contextmanager
-def sharing(model: CharRNN, seq_length: int, batch_size: int) -> Iterator[CharRNN | Team]:
+def sharing(model: CharRNN, seq_length: int, batch_size: int) -> Iterator[Engine]:
     """What makes the gradients of training steps of this size fastest: all ranks, else what minrnn.parallel offers."""
     if _ranks is None:
         with parallel.sharing(model, seq_length, batch_size) as engine:
@@ -118,24 +214,50 @@ def sharing(model: CharRNN, seq_length: int, batch_size: int) -> Iterator[CharRN
 class RankParallel(Team):
     """A model whose `gradient` and `nll` are shared between ranks; for rank 0. `engine` does the rows of rank 0."""
 
-    def __init__(self, ranks: Ranks, model: CharRNN, engine: CharRNN | Team, seq_length: int, rows: int) -> None:
-        if model.backend.is_gpu:
-            raise BackendError("ranks of mpiexec share the work of CPUs: use --device numpy, or a GPU without mpiexec")
+    def __init__(self, ranks: Ranks, model: CharRNN, engine: Engine, seq_length: int, rows: int) -> None:
         super().__init__(model, ranks.size)
         self.ranks, self.engine = ranks, engine
         with self._in_step():
-            ranks.comm.scatter([("open", model.settings, seq_length, rows)] * ranks.size)
+            ranks.comm.scatter([("open", model.settings, model.backend.name, seq_length, rows)] * ranks.size)
+            _, error = ranks.meet(lambda: None)
+            if error is None:
+                self.exchange, error = ranks.meet(lambda: exchange_of(ranks, model.backend))
+        if error is not None:
+            raise error
+
+    @property
+    def note(self) -> str:
+        """That of the engine of this rank, if it has one."""
+        return getattr(self.engine, "note", "")
+
+    def nll(self, x: Array, targets: Array, state: State | None = None) -> tuple[Array, State]:
+        """As Team.nll, on the device."""
+        nll, after = super().nll(x, targets, state)
+        return self.exchange.from_host(nll), after
+
+    def _ask(
+        self,
+        function: Callable[..., Any],
+        shares: list[slice],
+        x: Array,
+        targets: Array,
+        state: State | None,
+        more: Sequence[Task],
+    ) -> tuple[list[Any], State]:
+        x, targets, state = self.exchange.to_host((x, targets, state))
+        values, after = super()._ask(function, shares, x, targets, state, more)
+        return values, self.exchange.from_host(after)
 
     def _exchange(self, function: Callable[..., Any], tasks: Sequence[Task]) -> list[Any]:
         everyone = [*tasks, *[None] * (self.members - len(tasks))]
         with self._in_step():
             _, *details = self.ranks.comm.scatter([("work", function, task) for task in everyone])
-            return self.ranks.work(self.model, self.engine, *details)[: len(tasks)]
+            return self.ranks.work(self.model, self.engine, self.exchange, *details)[: len(tasks)]
 
     def _add_gradients(self, members: int) -> None:
         with self._in_step():
             self.ranks.comm.scatter([("add",)] * self.members)
-            self.ranks.comm.Reduce(self.ranks.mpi.IN_PLACE, self.model.grads.flat)
+            self.exchange.add_up(self.model.grads.flat)
 
     @contextmanager
     def _in_step(self) -> Iterator[None]:

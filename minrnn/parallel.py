@@ -12,8 +12,8 @@ are too small to be shared well, and when another program wants a core, its spin
 The number of processes is the number of threads of NumPy's matrix library (OPENBLAS_NUM_THREADS and the like), or
 MINRNN_THREADS. For a given number results are the same at every run, bit for bit.
 
-What this is not: for several machines (that is minrnn.mpi), or for GPUs. Where processes would not pay, a CharRNN
-serves alone.
+What this is not: for several machines (that is minrnn.mpi), or for GPUs (minrnn.graphs). Where processes would not pay,
+a CharRNN serves alone.
 """
 
 from __future__ import annotations  # naming numpy.random.Generator would import numpy.random: 13 ms
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minrnn.model import CharRNN
-from minrnn.team import Task, Team, WorkerDied
+from minrnn.team import Engine, Task, Team, WorkerDied
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -105,10 +105,14 @@ def processes_for(model: CharRNN, seq_length: int, batch_size: int) -> int:
 
 
 @contextmanager
-def sharing(model: CharRNN, seq_length: int, batch_size: int) -> Iterator[CharRNN | RowParallel]:
-    """What makes the gradients of training steps of this size fastest: a RowParallel, or the model itself."""
+def sharing(model: CharRNN, seq_length: int, batch_size: int) -> Iterator[Engine]:
+    """What makes the gradients of training steps of this size fastest: a RowParallel, the model, or graphs of a GPU."""
     processes = processes_for(model, seq_length, batch_size)
-    if processes == 1:
+    if model.backend.is_gpu:
+        from minrnn.graphs import Captured  # noqa: PLC0415 (a GPU alone has them)
+
+        yield Captured(model)
+    elif processes == 1:
         yield model
     else:
         with RowParallel(model, processes) as team:

@@ -11,11 +11,11 @@ from __future__ import annotations  # naming numpy.random.Generator would import
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from minrnn.backend import Array
+from minrnn.backend import Array, Backend
 from minrnn.model import CharRNN, State
 
 Task = tuple[Any, ...]  # the arguments of a function after the model
@@ -23,6 +23,26 @@ Task = tuple[Any, ...]  # the arguments of a function after the model
 
 class WorkerDied(RuntimeError):
     """A process that shared the work has ended."""
+
+
+class Engine(Protocol):
+    """What makes gradients and losses for training: a CharRNN itself, a Team, or a minrnn.graphs.Captured."""
+
+    backend: Backend
+
+    def gradient(
+        self,
+        x: Array,
+        targets: Array,
+        state: State | None = None,
+        *,
+        dloss: float = 1.0,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State]:
+        """As CharRNN.gradient."""
+
+    def nll(self, x: Array, targets: Array, state: State | None = None) -> tuple[Array, State]:
+        """As CharRNN.nll."""
 
 
 class Team(ABC):
@@ -98,10 +118,10 @@ class Team(ABC):
 
 
 def _gradient(
-    model: CharRNN | Team, x: Array, targets: Array, state: State | None, dloss: float, seed: int | None
+    model: Engine, x: Array, targets: Array, state: State | None, dloss: float, seed: int | None
 ) -> tuple[Array, State]:
     return model.gradient(x, targets, state, dloss=dloss, rng=None if seed is None else np.random.default_rng(seed))
 
 
-def _nll(model: CharRNN | Team, x: Array, targets: Array, state: State | None) -> tuple[Array, State]:
+def _nll(model: Engine, x: Array, targets: Array, state: State | None) -> tuple[Array, State]:
     return model.nll(x, targets, state)

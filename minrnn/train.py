@@ -16,7 +16,7 @@ import numpy as np
 from minrnn.backend import Array
 from minrnn.model import CELLS, CharRNN, State
 from minrnn.optim import Optimizer, Schedule, clip_grad_norm, clip_grad_value, grad_norm
-from minrnn.team import Team
+from minrnn.team import Engine
 from minrnn.text import Batches
 
 
@@ -40,7 +40,7 @@ class Trainer:
     clip_norm and clip_value: limits of the global norm and of each entry of the gradient, 0 for none.
     loss_reduction: "mean", or "sum_time", which differentiates the loss summed over time and averaged over the batch
     (char-rnn); that is T times the mean, which a clip and plain SGD feel.
-    engine: a Team of this model, to use several processes; the model serves alone without one.
+    engine: what makes the gradients of this model, such as a Team of processes; without one the model does.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Trainer:
         clip_value: float = 0.0,
         loss_reduction: str = "mean",
         rng: np.random.Generator | None = None,
-        engine: Team | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.model, self.batches, self.optimizer, self.schedule = model, batches, optimizer, schedule
         self.clip_norm, self.clip_value, self.loss_reduction = clip_norm, clip_value, loss_reduction
         self.rng = np.random.default_rng(0) if rng is None else rng  # draws the dropout masks
-        self.engine: CharRNN | Team = engine or model
+        self.engine: Engine = engine or model
         self.step = 0  # updates made
         self.epoch, self.index = 0, 0  # the next batch
         self.state: State | None = None  # what the last chunk left

@@ -17,11 +17,11 @@ PACKAGE = ROOT / "minrnn"
 # Lowest first. A unit may import those in the lines above its own; those in one line do not import each other.
 LAYERS = [
     ["minrnn.backend"],
-    ["minrnn.kernels"],
+    ["minrnn.kernels", "minrnn.cublas"],
     ["minrnn.gradcheck", "minrnn.optim", "minrnn.text"],
     ["minrnn.model"],
     ["minrnn"],  # the front door, minrnn/__init__.py
-    ["minrnn.config", "minrnn.team"],
+    ["minrnn.config", "minrnn.team", "minrnn.graphs"],
     ["minrnn.parallel"],
     ["minrnn.mpi"],
     ["minrnn.build", "minrnn.runs"],
@@ -50,6 +50,8 @@ LIBRARIES = {
     "minrnn.backend": {"numpy", "cupy"},
     "minrnn.kernels": set(),
     "minrnn.kernels.dropout": {"numpy"},
+    "minrnn.cublas": {"numpy", "cuda"},
+    "minrnn.graphs": {"numpy"},
     "minrnn.gradcheck": {"numpy"},
     "minrnn.optim": set(),
     "minrnn.text": {"numpy"},

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minrnn import __version__, backend
+from minrnn import CharRNN, __version__, backend
 from minrnn import kernels as k
+from minrnn.backend import Backend
 from minrnn.cli.options import print_json
 from minrnn.gradcheck import check_gradients
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine() -> dict[str, Any]:
-    """Every finding by name; takes about half a second."""
+    """Every finding by name; takes about half a second, and a few more with a GPU."""
     built = np.show_config(mode="dicts")
     blas = built.get("Build Dependencies", {}).get("blas", {})
     return {
@@ -87,11 +88,22 @@ def _version(package: str) -> str:
 
 def _gpu() -> str:
     try:
-        cupy = backend.get("cupy").xp
+        bk = backend.get("cupy")
     except backend.BackendError as error:
         return str(error)
-    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    return f"{name}, CuPy {cupy.__version__}"
+    name = bk.xp.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return f"{name}, CuPy {bk.xp.__version__}, {_graphs(bk)}"
+
+
+def _graphs(bk: Backend) -> str:
+    """What becomes of the training step of a small network."""
+    from minrnn.graphs import Captured  # noqa: PLC0415 (a GPU alone has them)
+
+    engine = Captured(CharRNN(5, hidden_size=8, device=bk.name))
+    ids = bk.from_host(np.zeros((20, 4), np.intp))
+    for _ in range(2):
+        engine.gradient(ids, ids)
+    return engine.note
 
 
 def _sgemm(size: int = 512, seconds: float = 0.3) -> float:

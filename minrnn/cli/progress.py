@@ -146,7 +146,9 @@ class Line:
 
 
 def report(event: Event) -> str:
-    """The lasting line of an evaluation."""
+    """The lasting line of an evaluation, or of what has become of CUDA graphs."""
+    if event.kind == "engine":
+        return f"step {event.data['step']} {event.data['note']}"
     best = "  best so far" if event.data["best"] else ""
     loss = event.data["val_loss"]
     shown = "not finite" if loss is None else f"{loss:.4f} nats/char ({event.data['bpc']:.4f} bits)"
@@ -166,7 +168,7 @@ class PlainProgress:
         if event.kind == "log" and time.monotonic() - self.shown >= PLAIN_INTERVAL:
             self.shown = time.monotonic()
             print(self.line.words(), file=sys.stderr, flush=True)
-        elif event.kind == "eval":
+        elif event.kind in ("eval", "engine"):
             print(report(event), file=sys.stderr, flush=True)
         elif event.kind == "sample":
             print(event.data["text"], flush=True)
@@ -197,7 +199,7 @@ class TerminalProgress:
         if event.kind == "step":
             self.bar.set_description_str(self.line.words(), refresh=False)
             self.bar.update()
-        elif event.kind == "eval":
+        elif event.kind in ("eval", "engine"):
             self.bar.write(report(event), file=sys.stderr)
         elif event.kind == "sample":
             self.bar.write(event.data["text"], file=sys.stdout)

@@ -2,6 +2,7 @@
 
     command     options, the steps one after the other, JSON and the table
     checks      steps that are right or wrong: results, waits, memory
+    graphs      the step that looks at CUDA graphs
     costs       steps that measure: calls, updates, sampling
     with_torch  PyTorch's side of the updates, in a process of its own
 

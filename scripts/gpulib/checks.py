@@ -105,7 +105,8 @@ def one_kernel_a_body(s: Subject) -> Found:
 
 
 @contextlib.contextmanager
-def _waiting_forbidden(s: Subject) -> Iterator[None]:
+def waiting_forbidden(s: Subject) -> Iterator[None]:
+    """Inside, what waits for the device raises."""
     if s.dry:
         with s.bk.xp.forbid("syncs"):
             yield
@@ -120,7 +121,7 @@ def waits(s: Subject) -> Found:
     """An update waits for nothing."""
     t = trainer(s.bk)
     t.train_step()
-    with _waiting_forbidden(s):
+    with waiting_forbidden(s):
         for _ in range(5):
             t.train_step()
     return {"updates": 5, "ok": True}
@@ -132,10 +133,12 @@ def memory(s: Subject) -> Found:
     for _ in range(number + 2):
         t.train_step()
     pool = s.bk.xp.get_default_memory_pool()
-    before = pool.total_bytes()
-    for _ in range(number):
-        t.train_step()
-    return {"updates": number, "before": before, "after": pool.total_bytes(), "ok": pool.total_bytes() == before}
+    with s.bk.scope():  # it speaks of the current device
+        before = pool.total_bytes()
+        for _ in range(number):
+            t.train_step()
+        after = pool.total_bytes()
+    return {"updates": number, "before": before, "after": after, "ok": after == before > 0}
 
 
 def memory_checker(s: Subject) -> Found:

@@ -17,9 +17,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpulib import checks, costs
+from gpulib import checks, costs, graphs
 from gpulib.checks import Found, Subject
-from minrnn import backend
+from minrnn import backend, cublas
 
 STEPS = {
     "environment": checks.environment,
@@ -30,6 +30,7 @@ STEPS = {
     "waits": checks.waits,
     "memory": checks.memory,
     "memory_checker": checks.memory_checker,
+    "graphs": graphs.graphs,
     "calls": costs.calls,
     "updates": costs.updates,
     "sampling": costs.sampling,
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dry_run:
         sys.path.insert(0, str(STAND_IN))
         backend.register("fakecupy", lambda: importlib.import_module("fakecupy"))
+        cublas.libraries["fakecupy"] = importlib.import_module("fakecupy").cublas.Library
         device = "fakecupy:1"
         print("dry run on the stand-in for CuPy: no GPU was used, and no time below means anything")
     try:

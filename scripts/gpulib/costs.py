@@ -15,6 +15,7 @@ from benchlib.configurations import CLIP_NORM, LEARNING_RATE, TRAINING, Configur
 from gpulib.checks import Found, Subject
 from minrnn import CharRNN, backend
 from minrnn.backend import Backend
+from minrnn.graphs import Captured
 from minrnn.kernels import lstm_backward, lstm_forward, lstm_workspace
 from minrnn.kernels.lstm import lstm_bodies
 from minrnn.optim import Adam, clip_grad_norm
@@ -70,11 +71,12 @@ def calls(s: Subject) -> Found:
     return found | {"ok": True}
 
 
-def _update(bk: Backend, c: Configuration) -> Callable[[], Any]:
-    """An update as minrnn.train makes it; its loss is not read."""
+def _update(bk: Backend, c: Configuration, graphs: bool) -> tuple[Callable[[], Any], CharRNN | Captured]:
+    """An update as minrnn.train makes it, and what makes its gradients; its loss is not read."""
     model = CharRNN(
         c.vocab_size, hidden_size=c.hidden_size, num_layers=c.num_layers, cell=c.cell, seed=0, device=bk.name
     )
+    engine = Captured(model) if graphs else model
     optimizer, rng = Adam(LEARNING_RATE), np.random.default_rng(0)
     chunks = itertools.cycle(rng.integers(c.vocab_size, size=(4, 2, c.seq_length, c.batch_size)))
     state: Any = None
@@ -82,24 +84,29 @@ def _update(bk: Backend, c: Configuration) -> Callable[[], Any]:
     def step() -> None:
         nonlocal state
         x, y = (bk.from_host(ids) for ids in next(chunks))
-        _, state = model.gradient(x, y, state)
+        _, state = engine.gradient(x, y, state)
         clip_grad_norm(model.grads.flat, CLIP_NORM)
         optimizer.step(model.params.flat, model.grads.flat)
 
-    return step
+    return step, engine
 
 
 def updates(s: Subject) -> Found:
-    """ms of an update, eager, with what it makes of the arithmetic, beside PyTorch's where there is one with CUDA."""
+    """ms of an update, with what it makes of the arithmetic, beside PyTorch's where there is one with CUDA.
+
+    Kernel by kernel, and as a CUDA graph where that is possible; `graph` says what became of it.
+    """
     found: Found = {}
     for c in TINY if s.small else (*TRAINING, *LARGE):
-        step = _update(s.bk, c)
-        for _ in range(3):
-            step()
-        number = 3 if s.small else 20
-        cpu, all_ = timed(s.bk, step, number)
-        found[f"{c.name}, cpu ms"], found[f"{c.name}, ms"] = 1e3 * cpu, 1e3 * all_
-        found[f"{c.name}, TFLOP/s"] = step_flops(c) / all_ / 1e12
+        for name in (c.name, f"{c.name}, graph"):
+            step, engine = _update(s.bk, c, name != c.name)
+            for _ in range(3):
+                step()
+            cpu, all_ = timed(s.bk, step, 3 if s.small else 20)
+            found[f"{name}, cpu ms"], found[f"{name}, ms"] = 1e3 * cpu, 1e3 * all_
+            found[f"{name}, TFLOP/s"] = step_flops(c) / all_ / 1e12
+            if isinstance(engine, Captured):
+                found[name] = engine.note
         if not s.dry:
             found |= {f"{c.name}, {name}": value for name, value in _torch(s.torch_python, c).items()}
     return found | {"ok": True}

@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from minrnn import cublas, graphs
 from minrnn.backend import get
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-QUICK = ["environment", "parity", "one_kernel_a_body", "waits", "memory_checker", "calls", "updates", "sampling"]
+QUICK = [
+    "environment",
+    "parity",
+    "one_kernel_a_body",
+    "waits",
+    "memory_checker",
+    "graphs",
+    "calls",
+    "updates",
+    "sampling",
+]
 
 
 @pytest.fixture
@@ -80,6 +91,22 @@ def test_checks_can_fail(command, monkeypatch):
     monkeypatch.setattr(checks.CharRNN, "gradient", waiting)
     with pytest.raises(s.bk.xp.Violation, match="syncs"):
         checks.waits(s)
+
+
+def test_graphs_that_are_missing_or_wrong_fail(command, monkeypatch):
+    s, plain = command.Subject(get("fakecupy:1"), True, True, ""), graphs.Captured.gradient
+    library = cublas.libraries["fakecupy"]
+    monkeypatch.setattr(command.graphs, "CELLS", ["rnn"])
+    monkeypatch.setitem(cublas.libraries, "fakecupy", object)
+    assert not command.graphs.graphs(s)["ok"]
+    monkeypatch.setitem(cublas.libraries, "fakecupy", library)
+    assert command.graphs.graphs(s)["ok"]
+
+    def stale(engine, x, targets, state=None, **options):
+        return plain(engine, x, targets, None, **options)
+
+    monkeypatch.setattr(graphs.Captured, "gradient", stale)
+    assert not command.graphs.graphs(s)["ok"]
 
 
 def test_without_a_gpu_it_says_so(command, capsys, tmp_path):

@@ -207,6 +207,16 @@ def test_pool_serves_a_request_from_what_was_freed():
     assert found["arrays"] == 4 and found["allocations"] == 2 and len(c) == 2
 
 
+def test_pool_speaks_of_the_current_device():
+    pool = cp.get_default_memory_pool()
+    before = pool.total_bytes()
+    with cp.cuda.Device(1):
+        held = pool.total_bytes()
+        a = cp.empty(1_000_003, "f")
+        assert pool.total_bytes() == held + 4_000_256 >= a.nbytes
+    assert pool.total_bytes() == before
+
+
 def test_an_element_is_a_view_on_the_device(x):
     corner, row = x[0, 0], x[0]
     assert isinstance(corner, cp.ndarray) and corner.shape == ()

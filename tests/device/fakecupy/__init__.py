@@ -13,7 +13,7 @@ What this is not: an emulation. It cannot show races in a kernel, the accuracy o
 
 import numpy as np
 
-from fakecupy import cuda
+from fakecupy import cublas, cuda, graphs
 from fakecupy.array import ndarray
 from fakecupy.functions import *  # noqa: F403 (the names of CuPy; all others are refused)
 from fakecupy.fusion import fuse
@@ -21,7 +21,8 @@ from fakecupy.ledger import Violation, counts, forbid, measure
 
 float32, float64, int32, int64, intp, bool_ = np.float32, np.float64, np.int32, np.int64, np.intp, np.bool_
 __version__ = "14.2 (stand-in)"
-__all__ = ["Violation", "counts", "cuda", "forbid", "fuse", "measure", "ndarray"]
+graphs.watch(globals())
+__all__ = ["Violation", "counts", "cublas", "cuda", "forbid", "fuse", "measure", "ndarray"]
 
 
 def __getattr__(name):

@@ -1,9 +1,13 @@
-"""Devices, the current one of which is what kernels run on, and the memory pool of CuPy, on by default."""
+"""Devices, the current one of which is what kernels run on, and memory pools, one of which is on by default.
+
+Streams, events and graphs are in graphs.py, and are found here as in CuPy.
+"""
 
 import collections
+import contextlib
 import types
 
-from fakecupy.ledger import hit
+from fakecupy.ledger import Violation, hit
 
 DEVICES = 2
 current = 0
@@ -30,50 +34,61 @@ class Device:
         current = self._before.pop()
 
 
-class Stream:
-    """The one stream there is."""
-
-    def synchronize(self):
-        hit("syncs")
-
-
-def get_current_stream():
-    return Stream()
-
-
 runtime = types.SimpleNamespace(getDeviceCount=lambda: DEVICES, CUDARuntimeError=CUDARuntimeError)
 
-_free: collections.Counter = collections.Counter()  # (device, bytes) -> blocks that wait to be used again
-_held = [0]  # bytes that the pool has from the driver
+
+class MemoryPool:
+    """Memory that is kept when it is freed; it speaks of the current device."""
+
+    def __init__(self):
+        self.free = collections.Counter()  # (device, bytes) -> blocks that wait to be used again
+        self.held = collections.Counter()  # device -> bytes that the pool has from the driver
+        self.sealed = False  # a graph uses what is free here
+
+    def malloc(self, size):
+        """To be named to using_allocator."""
+        raise Violation("ask for arrays, not for memory")
+
+    def total_bytes(self):
+        return self.held[current]
+
+    def free_all_blocks(self):
+        """Give back to the driver what no array holds."""
+        for device, nbytes in list(self.free):
+            if device == current:
+                self.held[device] -= nbytes * self.free.pop((device, nbytes))
+
+
+default_pool = MemoryPool()
+allocators = [default_pool]  # the last one is asked
+
+
+@contextlib.contextmanager
+def using_allocator(malloc):
+    allocators.append(malloc.__self__)
+    try:
+        yield
+    finally:
+        allocators.pop()
 
 
 class Block:
     """Device memory of an array and its views; back in the pool when the last of them is gone."""
 
     def __init__(self, device, nbytes):
-        self._pool = None  # until it has been taken from there
+        self.pool, self._key = allocators[-1], None  # until it has been taken from there
+        if self.pool.sealed:
+            raise Violation("the pool of a graph is asked for memory: what is free there, the graph writes to")
         key = device, -(-max(nbytes, 1) // 512) * 512  # the pool hands out multiples of 512 bytes
         hit("arrays")
         hit("bytes", nbytes)
-        if _free[key]:
-            _free[key] -= 1
+        if self.pool.free[key]:
+            self.pool.free[key] -= 1
         else:
             hit("allocations")
-            _held[0] += key[1]
-        self._pool, self._key = _free, key
+            self.pool.held[device] += key[1]
+        self._key = key
 
     def __del__(self):
-        if self._pool is not None:
-            self._pool[self._key] += 1
-
-
-class MemoryPool:
-    """The pool, as far as it can be asked."""
-
-    def total_bytes(self):
-        return _held[0]
-
-    def free_all_blocks(self):
-        """Give back to the driver what no array holds."""
-        _held[0] -= sum(nbytes * number for (_, nbytes), number in _free.items())
-        _free.clear()
+        if self._key is not None:
+            self.pool.free[self._key] += 1

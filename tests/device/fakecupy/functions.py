@@ -164,11 +164,16 @@ def _product(name, function, a, b, out):
 
 
 def empty(shape, dtype=float):
-    """Memory full of what was there before: not a number, or a huge one."""
+    """Memory full of what was there before."""
     state.outside_a_body("a new array")
     host = np.empty(shape, dtype)
-    host.fill(np.nan if host.dtype.kind == "f" else True if host.dtype.kind == "b" else np.iinfo(host.dtype).max)
+    host.fill(poison(host.dtype))
     return ndarray(host, cuda.current)
+
+
+def poison(dtype):
+    """What is found in memory that nobody has written: not a number, or a huge one."""
+    return np.nan if dtype.kind == "f" else True if dtype.kind == "b" else np.iinfo(dtype).max
 
 
 def zeros(shape, dtype=float):
@@ -214,7 +219,7 @@ def ascontiguousarray(a, dtype=None):
 
 
 def get_default_memory_pool():
-    return cuda.MemoryPool()
+    return cuda.default_pool
 
 
 def asnumpy(a):

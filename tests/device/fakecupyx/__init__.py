@@ -1,0 +1,1 @@
+"""What minrnn uses of cupyx, for the stand-in for CuPy."""
