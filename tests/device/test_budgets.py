@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minrnn import CharRNN
+from minrnn.graphs import Captured
 from minrnn.optim import OPTIMIZERS, SGD, Adam, Constant, blocks
 from minrnn.sample import Sampler, sample_rng
 from minrnn.text import FixedLength, StreamBatches, streams
@@ -86,6 +87,21 @@ def test_steady_step_waits_for_nothing_and_needs_no_memory(cell, part):
     with cp.forbid("syncs", "allocations", "hidden_copies", "drifts"), cp.measure() as found:
         unread.extend(t.train_step() for _ in range(10))  # across the end of an epoch
     assert found["uploads"] == 10 * (4 if part == "dropout" else 2)  # the text, and the masks
+
+
+def test_launches_of_an_update_as_a_graph():
+    """The README's figures: a network of two layers, T = 50, Adam, the norm clipped."""
+    found = {}
+    for recorded in (False, True):
+        t = trainer(T=50, clipping={"clip_norm": 1.0})
+        if recorded:
+            t.engine = Captured(t.model)
+        for _ in range(3):
+            t.train_step()
+        with cp.forbid("syncs", "allocations", "hidden_copies", "drifts"), cp.measure() as counts:
+            t.train_step()
+        found[recorded] = counts["launches"]
+    assert found == {False: 658, True: 20}
 
 
 def test_arrays_made_in_a_step_are_states_and_what_belongs_to_single_characters():
