@@ -181,6 +181,8 @@ def _culprit(family: Family, seen: Observation, tensor: str) -> tuple[str, str] 
     for t, da in enumerate(steps):
         if h[t] is None or da.shape[0] >= da.shape[1]:
             continue
+        if not np.isfinite(residual).all():
+            return None
         solved, *_ = np.linalg.lstsq(da.T, residual.T, rcond=None)  # (N,H): v − h_prev
         if error(da.T @ solved, residual.T) > EXACT:
             continue
@@ -195,7 +197,7 @@ def _rank(seeds: Sequence[Observation], tensor: str) -> int | None:
     ranks = []
     for seen in seeds:
         found, right = np.asarray(seen.student[tensor], dtype=np.float64), np.asarray(seen.expected[tensor])
-        if right.ndim != 2 or found.shape != right.shape or not np.isfinite(found).all():
+        if right.ndim != 2 or found.shape != right.shape or not np.isfinite(found - right).all():
             return None
         ranks.append(int(np.linalg.matrix_rank(found - right, tol=MATCH * float(np.linalg.norm(right)))))
     full = min(np.shape(seeds[0].expected[tensor]))

@@ -11,6 +11,8 @@ from minrnn.grading.diagnosis.templates import TEMPLATES
 from minrnn.grading.outcome.codes import CODES
 from minrnn.grading.outcome.plain import listed
 from minrnn.grading.reference import Bug
+from minrnn.grading.slips.generate import Slip
+from minrnn.grading.slips.words import told
 
 WORDS: dict[str, dict[str, str]] = {  # what a detail is called; others are called as they are
     "form": {
@@ -55,12 +57,6 @@ WORDS: dict[str, dict[str, str]] = {  # what a detail is called; others are call
         "delta": "the gradient dz of step 0, which an operation in place wrote into the upstream",
         "dc_next f": "<dc> * f",
         "from_h f": "dh * o * (1 - tanh(c)²) * f",
-        "dc": "dc itself",
-        "dc i": "dc * i",
-        "dc o": "dc * o",
-        "dc g": "dc * g",
-        "dc_next": "<dc> itself",
-        "dc f(1-f)": "dc * f * (1 - f)",
         "dc_next f + from_h": "a sum of which f multiplies only <dc>",
         "dc_next + from_h f": "a sum of which f multiplies only the part that comes from <h>",
     },
@@ -126,6 +122,8 @@ LETTERS = set("ifogrznhcy")
 
 def sentence(bug: Bug, names: Mapping[str, str]) -> str:
     """What is wrong, with the tensors called as in `names`."""
+    if isinstance(bug, Slip):
+        return told(bug, names)
     template = next((TEMPLATES[key] for key in _keys(bug) if key in TEMPLATES), None)
     if template is None:
         return CODES[bug.code].what if bug.code in CODES else f"{bug.code}."
@@ -224,7 +222,6 @@ def _of_details(bug: Bug, details: Mapping[str, object], names: Mapping[str, str
         else "the state before the step; use the one after it",
         "kept": listed(f"<{letter}>" for letter in str(bug.detail.get("states", ""))),
         "exchanged": _units("".join(k for k, j in _moved(bug) if k != j)),
-        "factors": _mixed(bug),
         "block": f" in the block of gate {gate}" if gate else "",
         "times": "zero" if factor == 0 else f"{factor or 0:g} times the right one",
     }
@@ -237,14 +234,6 @@ def _moved(bug: Bug) -> list[tuple[str, str]]:
         if "order" in bug.detail and "gates" in bug.detail
         else []
     )
-
-
-def _mixed(bug: Bug) -> str:
-    """A slope with one factor of another gate."""
-    if "factors" not in bug.detail:
-        return ""
-    first, second = bug.detail["factors"]
-    return f"1 - {first} * {second}" if bug.where in "gn" else f"{first} * (1 - {second})"
 
 
 def _units(letters: str) -> str:

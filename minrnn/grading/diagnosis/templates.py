@@ -11,8 +11,6 @@ TEMPLATES = {
     "again at the next update: keep the corrected values in other variables.",
     "adam-no-bias-correction": "The update uses the averages ({letters}) as they are: divide them by 1 - beta^t first.",
     "adam-step-counter": "The correction takes t {shift:+d} for the number of the update; it is t, counted from 1.",
-    "batch-axis-dropped": "{where} {holds} the share of a single example; the shares of all examples of the batch "
-    "have to be added up.",
     "bias-gradient-from-weights": "The gradient of the bias is a sum over {of}; it should be the sum of dz over the "
     "examples.",
     "bias-gradient-scalar": "{where} is a single number, the sum over units and examples: sum over the examples only.",
@@ -22,8 +20,7 @@ TEMPLATES = {
     "over the examples only.",
     "bias-gradient-scalar:dW": "All entries of a row of {where} are the same number: sum over the places where the "
     "word occurs, and not over the entries of its vector.",
-    "bias-gradient-wrong-axis+axes": "{where} is summed over one of two axes only: sum over the examples and over the "
-    "steps.",
+    "bias-gradient-wrong-axis+axes": "{where} is summed over the {axes} only: sum over the examples and the steps.",
     "bias-missing": "The forward pass does not add the bias <{where}>.",
     "bias-missing:one gate": "The forward pass does not add the bias of gate {gate}.",
     "bias-missing+share": "The forward pass adds only one of the two biases{block}.",
@@ -77,8 +74,6 @@ TEMPLATES = {
     "them up, for example with np.add.at.",
     "gate-copy-paste forward": "The forward pass has gate {other} in the place of {places}.",
     "gate-copy-paste+by": "In {where} the block of gate {gate} is made with that of gate {by}.",
-    "gate-copy-paste+factors": "The derivative for {places} has a factor of another gate: it is {factors}, and should "
-    "be {slope_of}.",
     "gate-copy-paste+incoming": "The gradient of {places} starts from {incoming}; it should start from {starts}.",
     "gate-copy-paste+operand": "The gradient of {places} is multiplied by gate {operand}; it should be multiplied by "
     "{factor_of}.",
@@ -113,14 +108,13 @@ TEMPLATES = {
     "gradient-added-to-itself+factor": "{where} {is} {times}{block}.",
     "gradient-added-to-itself+recursive": "{where} {is} added to {itself} at every step, so that the sum doubles each "
     "time: add only the share of the step.",
-    "gradient-added-to-itself:initial": "{where} starts from the weights; it should start from zeros.",
     "gradient-added-to-itself:last upstream": "The upstream gradient of the last step is added twice.",
     "gradient-added-to-itself:upstream": "The upstream gradient of every step is added twice.",
-    "gradient-added-to-itself~carry": "The gradient of {state} that is carried back to step t adds up those of all "
-    "later steps: it should be only what step t+1 returned.",
     "gradient-added-to-itself~twice": "The gradient of {state} that is carried back in time is doubled at every step.",
     "gradient-not-accumulated": "{where} {is} not the sum over all steps but {step}{block}: begin with zeros and add "
     "the share of every step.",
+    "gradient-not-accumulated+example": "{where} {holds} the share of a single example; the shares of all examples of "
+    "the batch have to be added up.",
     "gradient-not-accumulated:loss": "The loss is that of the last step: add up the losses of all steps.",
     "gru-gradient-incomplete": "{where} lacks a summand: {paths}.",
     "gru-gradient-incomplete:z": "The gradient of gate z lacks the part that comes from {lost}: it is "
@@ -217,13 +211,14 @@ TEMPLATES = {
     "time-loop-wrong-direction:rows forward": "<h> has its time steps in reverse order.",
     "time-loop-wrong-direction:x forward": "The forward loop reads the inputs from the last step to the first: step t "
     "reads the input t.",
+    "time-loop-wrong-direction:caches": "The backward loop reads the caches of the steps from the first to the last: "
+    "step t needs the cache of step t.",
     "time-loop-wrong-direction:dx": "{where} has its time steps in reverse order.",
+    "unknown-cause+start": "{where} starts from a copy of the weights; it should start from zeros.",
     "upstream-ignored": "The upstream gradient is not used: {ones} stand in its place.",
     "upstream-ignored:da": "The derivative of tanh is computed but not multiplied by the gradient of <h>: it is "
     "dh * ({slope_of}).",
     "upstream-ignored@gate": "The gradient of {places} is not multiplied by {starts}.",
-    "upstream-ignored:order": "The upstream gradients are used in reverse order of time.",
-    "upstream-ignored:order+shift": "Step t takes the upstream gradient of another step, t {shift:+d}.",
     "upstream-ignored:v": "The step is made with the gradient alone; it should be made with the velocity.",
     "upstream-last-step-only": "Only the upstream gradient of the last step is used: every step has its own.",
     "upstream-last-step-only:every step": "The upstream gradient of the last step is used at every step: every step "
@@ -233,7 +228,7 @@ TEMPLATES = {
     "wrong-activation-derivative": "The derivative for {places} is {form}, with s the output of the unit; it should "
     "be {slope_of}.",
     "wrong-activation-derivative:dc": "The derivative of the tanh of the cell is 1 - h²; it should be 1 - tanh(c)².",
-    "wrong-activation-derivative:dh": "The derivative of tanh is taken at the previous state, 1 - h_prev²; it "
+    "wrong-previous-state:dh": "The derivative of tanh is taken at the previous state, 1 - h_prev²; it "
     "should be taken at the new one, 1 - h².",
     "wrong-flatten:features": "The axes of x are flattened in the wrong order: every example becomes one row.",
     "wrong-flatten+order": "The axes of {where} are flattened in another order than those of the scores.",
@@ -267,13 +262,8 @@ TEMPLATES = {
     "wrong-previous-state:z": "The gradient of gate z is made with the new state; it should be made with h_prev.",
     "wrong-variable-returned": "{where} holds what belongs to {returned}.",
     "wrong-variable-returned+exchanged": "{where} and {returned} are exchanged.",
-    "wrong-variable-returned:carries exchanged": "The gradients of <h> and <c> that are carried back are exchanged "
-    "from step to step.",
     "wrong-variable-returned:previous": "<h> holds at t the state before step t; it should hold the one after it.",
     "wrong-variable-returned:states": "What a step returns is taken in exchanged order: <h> and <c>.",
     "wrong-variable-returned:step": "The gradient of the previous state is {returned} itself; multiply it by <Wh> "
     "transposed.",
-    "wrong-variable-returned~carry+value": "The gradient that is carried back for {state} is the one of <{other}>.",
-    "wrong-variable-returned~carry": "The gradient of {state} is carried back as it came in: it has to pass through "
-    "the step.",
 }

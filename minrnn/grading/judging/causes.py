@@ -152,15 +152,22 @@ def _perhaps_of_the_cache(causes: Sequence[Diagnosis]) -> list[Diagnosis]:
 
 
 def _turned(name: str, function: Function, trials: Sequence[Trial]) -> Diagnosis | None:
-    """The cause of a tensor of three axes that is right but for their order."""
+    """The cause of a tensor of three axes that is right but for their order, in its shape or only in memory."""
     orders = set(itertools.permutations(range(3))) - {(0, 1, 2)}
+    flat = set(orders)
     shapes = ""
     for trial in trials:
         value, right = trial.answers[function.name].tensors.get(name), np.asarray(trial.right(function)[name])
         if not isinstance(value, np.ndarray) or right.ndim != 3:
             return None
         orders = {order for order in orders if agrees(value, right.transpose(order))}
+        flat = {order for order in flat if agrees(value, right.transpose(order).reshape(right.shape))}
         shapes = f"{value.shape}, not {right.shape}"
+    if not orders and flat:
+        message = (
+            f"{CODES['wrong-flatten'].what} {name} has the right numbers in other places: use transpose, not reshape."
+        )
+        return Diagnosis("wrong-flatten", message, name, "exact", (), {"seeds_agreeing": len(trials)})
     if not orders:
         return None
     message = f"{CODES['layout-transposed'].what} {name} has the shape {shapes}."

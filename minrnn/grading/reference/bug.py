@@ -68,6 +68,10 @@ class Bug:
                 return bug
         return None
 
+    def holding(self, code: str, detail: str) -> "Bug | None":
+        """The mistake `code` of the backward that has this detail; None if it is not present."""
+        return next((bug for bug in self._by_code.get((code, "backward"), ()) if detail in bug.detail), None)
+
     def forward(self, code: str, where: str | None = None) -> bool:
         """Whether the forward pass has the mistake `code` (there, if a place is given)."""
         return self.find(code, "forward", where) is not None

@@ -50,11 +50,13 @@ def reordered(traces: dict[int, Any], bug: Bug) -> dict[int, Any]:
     """The traces by the step that reads them."""
     if bug.backward("cached-view-overwritten", "cache"):
         return dict.fromkeys(traces, traces[max(traces)])
+    steps = sorted(traces)
+    if bug.backward("time-loop-wrong-direction", "caches"):
+        return {t: traces[other] for t, other in zip(steps, steps[::-1], strict=True)}
     wrong = bug.find("cache-order-mismatch", where="steps")
     if wrong is None:
         return traces
-    steps = sorted(traces)
-    shifted = {"reversed": steps[::-1], "next": [*steps[1:], steps[-1]], "previous": [steps[-1], *steps[:-1]]}
+    shifted = {"next": [*steps[1:], steps[-1]], "previous": [steps[-1], *steps[:-1]]}
     return {t: traces[other] for t, other in zip(steps, shifted[wrong.detail["order"]], strict=True)}
 
 
@@ -75,10 +77,6 @@ def _incoming(state: str, up: Array, t: int, carry: Array, bug: Bug) -> Array:
         ignored = bug.find("upstream-ignored", where="h")
         if ignored:
             own = np.full_like(own, 1.0 if ignored.detail["value"] == "ones" else 0.0)
-        order = bug.find("upstream-ignored", where="order")
-        if order:
-            shift = order.detail.get("shift")
-            own = up[len(up) - 1 - t] if shift is None else up[min(t + shift, len(up) - 1)]
         if bug.backward("gradient-added-to-itself", "upstream"):
             own = 2 * own
         if bug.backward("gradient-added-to-itself", "last upstream") and t == len(up) - 1:
@@ -92,29 +90,16 @@ def _incoming(state: str, up: Array, t: int, carry: Array, bug: Bug) -> Array:
     return own + carry
 
 
-def passed_on(
-    states: Sequence[str],
-    carry: tuple[Array, ...],
-    received: tuple[Array, ...],
-    dstates: tuple[Array, ...],
-    bug: Bug,
-) -> tuple[Array, ...]:
+def passed_on(states: Sequence[str], dstates: tuple[Array, ...], bug: Bug) -> tuple[Array, ...]:
     """The new carry: the gradients of the states that the step was given."""
     new = []
-    for state, old, d, dstate in zip(states, carry, received, dstates, strict=True):
+    for state, dstate in zip(states, dstates, strict=True):
         given = dstate
         if bug.backward("sign-flipped", f"carry {state}"):
             given = -given
-        if bug.backward("gradient-added-to-itself", f"carry {state}"):
-            given = old + given
         if bug.backward("gradient-added-to-itself", f"twice {state}"):
             given = 2 * given
-        other = bug.find("wrong-variable-returned", where=f"carry {state}")
-        if other:
-            given = dstates[states.index(other.detail["value"])] if other.detail else d
         new.append(given)
-    if bug.backward("wrong-variable-returned", "carries exchanged"):
-        new.reverse()
     return tuple(new)
 
 

@@ -19,7 +19,6 @@ from minrnn.grading.reference.units import (
     Delta,
     Weights,
     kind_of,
-    mixed_slope,
     preactivation,
     reverse_affine,
     split,
@@ -114,8 +113,6 @@ class GRU:
         def activated(k: str) -> Array:
             source = bug.find("gate-copy-paste", where=k)
             j = source.detail["slope"] if source and "slope" in source.detail else k
-            if source and "factors" in source.detail:
-                return raw[k] * mixed_slope(source, s)
             return through(k, tr.kinds[j], s[j], tr.a[j], raw[k], bug)
 
         da = {"n": activated("n"), "z": activated("z")}

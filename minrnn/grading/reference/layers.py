@@ -59,23 +59,21 @@ def _affine_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Array
         dw = _features(rows, flat).T @ d
     if bug.backward("wrong-flatten", "dw"):
         dw = _mixed(x).reshape(rows.shape).T @ d
-    partial = bug.find("gradient-not-accumulated")
+    partial = bug.holding("gradient-not-accumulated", "step")
     if partial and x.ndim == 3:
         t = 0 if partial.detail["step"] == "first" else -1
         dw = x[t].T @ dout[t] if "dw" in partial.where else dw
         db = dout[t].sum(axis=0) if "db" in partial.where else db
-    alone = bug.find("batch-axis-dropped")
+    alone = bug.holding("gradient-not-accumulated", "example")
     if alone:
         n = 0 if alone.detail["example"] == "first" else -1
         db = d[n] if "db" in alone.where else db
         dw = np.outer(rows[n], d[n]) if "dw" in alone.where else dw
-    if bug.backward("wrong-flatten", "db"):  # summed over one of the two axes only
-        db = dout.sum(axis=0)
     one_axis = bug.find("bias-gradient-wrong-axis")
-    if one_axis and one_axis.detail and dout.ndim == 3:  # summed over the other of the two axes only
-        db = dout.sum(axis=1)
     if one_axis and not one_axis.detail:
         db = d.sum(axis=1)
+    elif one_axis:
+        db = dout.sum(axis=1 if one_axis.detail["axes"] == "examples" else 0)
     gradients = {"dx": (d @ w.T).reshape(x.shape), "dw": dw, "db": db}
     return _finish(gradients, inputs, bug)
 
@@ -167,11 +165,13 @@ def _embedding_backward(inputs: Arrays, upstream: Arrays, bug: Bug = NONE) -> Ar
             dW[rows] += d
     else:
         np.add.at(dW, at, dout)
-    if bug.backward("gradient-added-to-itself", "initial"):
+    if bug.holding("unknown-cause", "start"):
         dW = dW + W
     if wrong and wrong.detail.get("index") == "row 0":
         dW[0] = 0
-    if bug.backward("batch-axis-dropped", "dW"):
+    if bug.backward("wrong-flatten", "dW"):  # one-hot rows, brought into the shape of their transpose
+        dW = np.eye(len(W))[ids.T].reshape(len(W), -1) @ dout.swapaxes(0, 1).reshape(-1, W.shape[1])
+    if bug.holding("gradient-not-accumulated", "example"):
         dW = np.zeros_like(W)
         np.add.at(dW, at[:, 0], dout[:, 0])
     occurrences = np.bincount(ids.ravel(), minlength=len(W))[:, None]

@@ -17,7 +17,6 @@ from minrnn.grading.reference.units import (
     Delta,
     Weights,
     kind_of,
-    mixed_slope,
     preactivation,
     reverse_affine,
     slope,
@@ -95,8 +94,6 @@ class LSTM:
             from_gate = source.detail.get("slope", k) if source else k
             unit = (k, tr.kinds[from_gate], fused.s[from_gate], tr.a[from_gate], raw[k], bug)
             da[k] = through(*unit)
-            if source and "factors" in source.detail:
-                da[k] = raw[k] * mixed_slope(source, fused.s)
             once = bug.find("derivative-precedence", where=k)
             if once and "on" in once.detail:
                 part = (from_h if once.detail["on"] == "dh" else dc_next) * _factors(tr)[k]
@@ -234,12 +231,6 @@ def _previous_cell_gradient(dc: Array, dc_next: Array, from_h: Array, s: dict[st
     return {
         "dc_next f": dc_next * s["f"],
         "from_h f": from_h * s["f"],
-        "dc": dc,
-        "dc i": dc * s["i"],
-        "dc o": dc * s["o"],
-        "dc g": dc * s["g"],
-        "dc_next": dc_next,
-        "dc f(1-f)": dc * s["f"] * (1 - s["f"]),
         "dc_next f + from_h": dc_next * s["f"] + from_h,
         "dc_next + from_h f": dc_next + from_h * s["f"],
     }[wrong.detail["value"]]

@@ -48,7 +48,7 @@ class RNN:
             tr = replace(tr, h_prev=tr.h, h=tr.h_prev)
         s = slope("h", tr.kind, tr.h, tr.a, dh, bug)
         da = through("h", tr.kind, tr.h, tr.a, dh, bug)
-        if bug.backward("wrong-activation-derivative", "dh"):
+        if bug.backward("wrong-previous-state", "dh"):
             da = dh * (1 - tr.h_prev**2)
         if bug.backward("upstream-ignored", "da"):
             da = s

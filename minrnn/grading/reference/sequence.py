@@ -181,14 +181,14 @@ def reverse(cell: Any, inputs: Arrays, upstream: Arrays, bug: Bug) -> tuple[Arra
     for t in _backward_order(traces, T, bug):
         received[t] = incoming(cell.states, up, t, carry, bug)
         deltas[t] = cell.backward(received[t], carry, traces[t], w, bug)
-        carry = passed_on(cell.states, carry, received[t], deltas[t].dstates, bug)
+        carry = passed_on(cell.states, deltas[t].dstates, bug)
     dx = input_gradients(np.asarray(inputs["x"]), deltas, bug)
     return dx, initial_gradients(cell.states, zero, carry, up, received, deltas, bug), deltas
 
 
 def _backward_order(traces: dict[int, Any], T: int, bug: Bug) -> Sequence[int]:
     made = sorted(traces, reverse=True)
-    if bug.backward("time-loop-wrong-direction"):
+    if bug.backward("time-loop-wrong-direction", ""):
         made.reverse()
     if bug.backward("time-loop-skips-step", "first"):
         made = [t for t in made if t != 0]

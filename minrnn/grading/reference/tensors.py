@@ -37,7 +37,7 @@ def accumulate(deltas: Mapping[int, Delta], bug: Bug, gates: str) -> Arrays:
         shares = [deltas[t].weights[name] for t in steps]
         right = np.sum(shares, axis=0)
         for wrong in bug:
-            if wrong.code == "gradient-not-accumulated" and name in wrong.where.split():
+            if wrong.code == "gradient-not-accumulated" and "step" in wrong.detail and name in wrong.where.split():
                 one = shares[0] if wrong.detail["step"] == "first" else shares[-1]
                 if wrong.detail["step"] == "without first":
                     one = right - shares[0]

@@ -186,12 +186,6 @@ def slope(gate: str, kind: str, s: Array, a: Array, d: Array, bug: Bug) -> Array
     return SLOPES[wrong.detail["form"] if wrong else kind](s, a, d)
 
 
-def mixed_slope(bug: Bug, s: dict[str, Array]) -> Array:
-    """The slope of a unit in which one of its two factors is that of another gate: s (1 − s′), or 1 − s s′."""
-    first, second = bug.detail["factors"]
-    return 1 - s[first] * s[second] if bug.where in "gn" else s[first] * (1 - s[second])
-
-
 def reverse_affine(
     x: Array, h: Array, w: Weights, da: Array, dv: Array, raw: Array, value: Array, bug: Bug, gates: str = ""
 ) -> tuple[Array, Array, dict[str, Array]]:
@@ -214,7 +208,7 @@ def reverse_affine(
     else:
         dWx, dWh = x.T @ operand("dWx", da), h.T @ operand("dWh", dv)
     db = operand("db", da).sum(axis=0)
-    alone = bug.find("batch-axis-dropped")
+    alone = bug.holding("gradient-not-accumulated", "example")
     if alone:
         n = 0 if alone.detail["example"] == "first" else -1
         dWx = np.outer(x[n], da[n]) if "dWx" in alone.where else dWx

@@ -11,6 +11,16 @@ from minrnn.grading.variants.layers import LAYERS
 from minrnn.grading.variants.sampling import SAMPLING
 from minrnn.grading.variants.training import TRAINING
 
+# Further names of the same numbers, by code and place or detail: the cause may lie in what was put into the cache as
+# well as in the formula, in an index as well as in a sum.
+ALSO = {
+    ("wrong-previous-state", "dh"): ("wrong-activation-derivative", "cache-order-mismatch"),
+    ("wrong-activation-derivative", "dc"): ("wrong-previous-state",),
+    ("gradient-not-accumulated", "example=first"): ("batch-axis-dropped",),
+    ("initial-cell-wrong", "h0 c0"): ("wrong-previous-state",),
+    ("initial-state-ignored", "h_prev"): ("state-not-carried",),
+    ("time-loop-wrong-direction", "caches"): ("cache-order-mismatch",),
+}
 OTHERS = LAYERS | TRAINING | SAMPLING
 
 

@@ -24,15 +24,6 @@ def exchanges(gates: str) -> list[str]:
     return [gates.translate(str.maketrans(a + b, b + a)) for a, b in combinations(gates, 2)]
 
 
-def mixed_slopes(gates: str, tanh: str) -> Iterator[Bug]:
-    """Slopes with one factor of another gate."""
-    for gate in gates:
-        for other in (k for k in gates if k != gate):
-            yield bug("gate-copy-paste", gate, factors=gate + other)
-            if gate != tanh:
-                yield bug("gate-copy-paste", gate, factors=other + gate)
-
-
 def forward_of_gates(gates: str, tanh: str) -> Iterator[Bug]:
     """Blocks and nonlinearities; `tanh` has the letters of the units that are one."""
     yield from (forward_bug("gate-order-swapped", order=order) for order in gate_orders(gates))
@@ -107,10 +98,7 @@ def backward_of_lstm(step: bool) -> Iterator[Bug]:
     yield from (bug("cell-gradient-incomplete", "dc", lost=lost) for lost in ("dc", "dh"))
     for gates in ("i", "f", "g", "ifg"):
         yield from (bug("cell-gradient-incomplete", gates, lost=lost) for lost in ("dc", "dh"))
-    for value in (
-        *("dc_next f", "from_h f", "dc", "dc i", "dc o", "dc g", "dc_next", "dc f(1-f)"),
-        *("dc_next f + from_h", "dc_next + from_h f"),
-    ):
+    for value in (*("dc_next f", "from_h f", "dc_next f + from_h", "dc_next + from_h f"),):
         yield bug("cell-gradient-incomplete", "dc_prev", value=value)
     yield from (bug("wrong-previous-state", "f", vector=v) for v in ("c", "h_prev", "h", "tanh(c)"))
     yield from (bug("wrong-previous-state", "o", vector=v) for v in ("tanh(c_prev)", "h", "tanh(h)"))
@@ -131,7 +119,6 @@ def backward_of_lstm(step: bool) -> Iterator[Bug]:
             yield bug("cell-gradient-incomplete", f"d{gate}", **{"factor on": "dh"})
     yield bug("gate-copy-paste", "g", slope="c")
     yield bug("gate-copy-paste", "c", slope="g")
-    yield from mixed_slopes("ifog", "g")
     yield from (bug("gate-order-swapped", "weights", order=order, gates="ifog") for order in exchanges("ifog"))
     yield bug("sign-flipped", "c")
     if step:
@@ -184,7 +171,6 @@ def backward_of_gru(after: bool) -> Iterator[Bug]:
         yield from (bug("gate-copy-paste", gate, whole=k) for k in "rzn" if k != gate)
         yield bug("sign-flipped", gate)
     yield from (bug("gate-copy-paste", gate, slope=k) for gate in "rzn" for k in "rzn" if gate != k)
-    yield from mixed_slopes("rzn", "n")
     yield from (bug("gate-not-applied", gate) for gate in "nzk")
     yield from gates_in_products("rzn", before=not after)
     yield from (bug("gate-order-swapped", order=order) for order in gate_orders("rzn"))

@@ -15,10 +15,10 @@ def affine(temporal: bool) -> Iterator[Bug]:
     yield bug("bias-gradient-scalar", "db", spread=True)
     yield from (bug("bias-gradient-from-weights", "db", axis=axis) for axis in (0, 1))
     for where in ("dw", "db", "dw db"):
-        yield from (bug("batch-axis-dropped", where, example=example) for example in ("first", "last"))
+        yield from (bug("gradient-not-accumulated", where, example=example) for example in ("first", "last"))
     yield bug("bias-gradient-wrong-axis", "db")
     if temporal:
-        yield bug("bias-gradient-wrong-axis", "db", axes="one of two")
+        yield from (bug("bias-gradient-wrong-axis", "db", axes=only) for only in ("examples", "steps"))
     yield bug("activation-used-as-delta", "dw")
     yield bug("missing-transpose", "dw")
     yield from (bug("sign-flipped", t) for t in ("all", "dx", "dw", "db"))
@@ -35,7 +35,6 @@ def affine(temporal: bool) -> Iterator[Bug]:
     if temporal:
         yield forward_bug("wrong-flatten", "x")
         yield bug("wrong-flatten", "dw")
-        yield bug("wrong-flatten", "db")
         for where in ("dw db", "dw", "db"):
             yield from (bug("gradient-not-accumulated", where, step=step) for step in ("first", "last"))
 
@@ -58,8 +57,9 @@ def embedding() -> Iterator[Bug]:
         yield forward_bug("time-loop-skips-step", end)
         yield bug("time-loop-skips-step", end)
     yield bug("upstream-ignored", "out")
-    yield bug("gradient-added-to-itself", "initial")
-    yield bug("batch-axis-dropped", "dW")
+    yield bug("unknown-cause", "dW", start="weights")
+    yield bug("wrong-flatten", "dW")
+    yield bug("gradient-not-accumulated", "dW", example="first")
     yield bug("mean-instead-of-sum", "occurrences")
     yield bug("bias-gradient-scalar", "dW")
     yield bug("sign-flipped", "dW")

@@ -114,13 +114,12 @@ def backward_of_rnn(step: bool) -> Iterator[Bug]:
     """The reverse of a step of the plain network."""
     yield from tanh_slopes("h")
     yield bug("cache-order-mismatch", "h_prev h")
-    yield bug("wrong-activation-derivative", "dh", form="1-h_prev²")
+    yield bug("wrong-previous-state", "dh", form="1-h_prev²")
     for tensor in ("dx", "dh_prev", "dWx", "dWh", "dWx dWh", "db"):
         yield bug("tanh-derivative-missing", tensor)
-    yield bug("wrong-variable-returned", "step", value="da")
     yield bug("upstream-ignored", "da", value="ones")
     if step:
-        yield bug("wrong-variable-returned", "step", value="dh")
+        yield from (bug("wrong-variable-returned", "step", value=value) for value in ("da", "dh"))
     else:
         yield bug("sign-flipped", "h")
         yield bug("derivative-precedence", "carry")
@@ -133,7 +132,7 @@ def backward_of_any() -> Iterator[Bug]:
         yield bug("activation-used-as-delta", tensor)
     for example in ("first", "last"):
         for tensor in ("dWx", "dWh", "db", "dWx dWh db"):
-            yield bug("batch-axis-dropped", tensor, example=example)
+            yield bug("gradient-not-accumulated", tensor, example=example)
     yield bug("missing-transpose", "dh_prev")
     yield from (bug("elementwise-for-matmul", "dh_prev", by=by) for by in ("diagonal", "row sums", "column sums"))
     for where in ("dx dh_prev", "dWx dWh"):
@@ -163,29 +162,21 @@ def backward_of_loop(states: tuple[str, ...], gates: int) -> Iterator[Bug]:
         yield bug("missing-hidden-carry")
         yield bug("missing-cell-carry")
         yield from (bug("missing-hidden-carry", unit) for unit in "oc")
-        yield bug("wrong-variable-returned", "carries exchanged")
     yield from (bug("upstream-last-step-only", where) for where in ("h", "every step", "first row"))
     yield from (bug("upstream-ignored", "h", value=value) for value in ("ones", "zeros"))
-    yield bug("upstream-ignored", "order")
-    yield from (bug("upstream-ignored", "order", shift=shift) for shift in (-1, 1))
     yield from (bug("time-loop-skips-step", end) for end in ("first", "last"))
     yield bug("time-loop-wrong-direction")
-    yield bug("time-loop-wrong-direction", "dx")
+    yield from (bug("time-loop-wrong-direction", where) for where in ("dx", "caches"))
     yield from (bug("input-gradient-accumulated", "dx", how=how) for how in ("total", "running", "from the start"))
     yield bug("gradient-added-to-itself", "upstream")
     yield bug("gradient-added-to-itself", "last upstream")
     yield bug("cached-view-overwritten", "cache", vector="last")
-    yield from (bug("cache-order-mismatch", "steps", order=order) for order in ("reversed", "next", "previous"))
+    yield from (bug("cache-order-mismatch", "steps", order=order) for order in ("next", "previous"))
     if len(states) > 1:
         yield bug("sign-flipped", "upstream")
     for s in states:
         yield bug("sign-flipped", f"carry {s}")
-        yield bug("gradient-added-to-itself", f"carry {s}")
         yield bug("gradient-added-to-itself", f"twice {s}")
-        if s == "h":
-            yield bug("wrong-variable-returned", f"carry {s}")
-        if len(states) > 1:
-            yield bug("wrong-variable-returned", f"carry {s}", value="c" if s == "h" else "h")
         yield bug("mean-instead-of-sum", f"incoming {s}")
         values = ("zeros", "one step early", "step T-1", "all steps", "upstream", "upstream too", "received")
         for value in (*values, "delta") if states == ("h",) and gates == 1 else values:
