@@ -128,6 +128,10 @@ def _looked_up(ids: Array, wrong: Bug, V: int) -> Array:
         "first example": ids[:, :1],
         "other axis": ids.T.reshape(ids.shape),
         "axes exchanged": _other_way(ids),
+        "previous step": np.roll(ids, 1, axis=0),
+        "next step": np.roll(ids, -1, axis=0),
+        "previous example": np.roll(ids, 1, axis=1),
+        "next example": np.roll(ids, -1, axis=1),
     }[index]
     return np.broadcast_to(first, ids.shape)
 

@@ -12,6 +12,7 @@ from minrnn.grading.reference import Bug
 from minrnn.grading.slips import naming
 from minrnn.grading.slips.edits import Edit, Scope, edits, names_in
 from minrnn.grading.slips.program import Line, Patch, Program
+from minrnn.grading.slips.roles import UNKNOWN, role
 from minrnn.grading.slips.scope import Change, Shapes, known_at, like_of
 from minrnn.grading.slips.several import of_several_lines
 
@@ -46,6 +47,8 @@ def named(change: Change, family: str, program: Program, number: int) -> Slip:
     line, edit = program.lines[change.patch[0][0]], change.edit
     codes = naming.codes_of(edit, line.target, family.replace("_step", "").replace("_sequence", ""), line.backward)
     lines = tuple((program.lines[k].text, text) for k, text in change.patch)
+    if role(line.target) == "carry" and len(lines) > 1:
+        codes = UNKNOWN  # each stands in the place of the other, and neither is missing
     stem, _, gate = line.target.rpartition("_")
     return Slip(
         codes[0],

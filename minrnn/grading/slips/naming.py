@@ -69,7 +69,9 @@ def _term_left_out(e: Edit, at: Place) -> Codes:
     if roles == {"bias"}:
         return ("bias-missing",)
     if at.target in ("dh", "dc_next") or at.target[0] == "G":
-        return at.missing_carry() if "carry" in roles or f"{at.target[1:]}_prev" in e.right else ("upstream-ignored",)
+        if "carry" in roles or f"{at.target[1:]}_prev" in e.right:
+            return at.missing_carry()
+        return UNKNOWN if f"{at.target}[t]" in e.text else ("upstream-ignored",)  # that of another step is there
     if at.target == "dc":
         return ("cell-gradient-incomplete",)
     if at.target in ("dx", "dh_prev"):
@@ -141,16 +143,9 @@ def _bracket(e: Edit, at: Place) -> Codes:
         return (*SLOPE, "derivative-precedence") if e.wrong.endswith("** 2") else ("derivative-precedence",)
     if at.backward:
         return ("derivative-precedence",) if at.target == "dc" else UNKNOWN
-    if e.right.startswith(("tanh(", "sigmoid(")) or at.role in ("gate",):
-        return ("nonlinearity-missing", "nonlinearity-wrong", *(("bias-missing",) if _bias_outside(e) else ()))
     if at.gru and at.target in ("a_n", "q"):
         return ("gru-reset-placement",)
     return UNKNOWN
-
-
-def _bias_outside(e: Edit) -> bool:
-    """Whether it is the bias alone that is added behind the unit."""
-    return role(e.wrong.rpartition(" + ")[2]) == "bias" and "@" not in e.wrong.rpartition(")")[2]
 
 
 def _axis(e: Edit, at: Place) -> Codes:

@@ -49,7 +49,8 @@ def embedding() -> Iterator[Bug]:
     for kept in ("last", "first", "last of other order", "last of each step", "last of each row"):
         yield bug("embedding-duplicates-lost", "dW", kept=kept)
     yield from (bug("embedding-wrong-index", "dW", index="shifted", shift=shift) for shift in (-1, 1))
-    for index in ("other axis", "axes exchanged"):
+    neighbours = ("previous step", "next step", "previous example", "next example")
+    for index in ("other axis", "axes exchanged", *neighbours):
         yield forward_bug("embedding-wrong-index", index=index)
         yield bug("embedding-wrong-index", "dW", index=index)
     yield bug("embedding-wrong-index", "dW", index="row 0")

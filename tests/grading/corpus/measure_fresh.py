@@ -1,4 +1,4 @@
-"""Grades the wrong edits of *.fresh, *.second or *.third, and counts as measure.py does.
+"""Grades the wrong edits of *.fresh, *.second, *.third or *.fourth, and counts as measure.py does.
 
     python tests/grading/corpus/measure_fresh.py [--set NAME] [--only TEXT] [--every N] [--skip K] [--log FILE]
 
@@ -53,7 +53,7 @@ def fresh(name: str) -> Iterator[corpus.Submission]:
 def main() -> None:
     """Grade, print each miss and the counts."""
     parser = argparse.ArgumentParser(description="Grade the fresh edits.")
-    parser.add_argument("--set", default="fresh", help="fresh, second or third (default: fresh)")
+    parser.add_argument("--set", default="fresh", help="fresh, second, third or fourth (default: fresh)")
     parser.add_argument("--only", default="", help="those whose name has this text")
     parser.add_argument("--every", type=int, default=1, help="grade each N-th edit only")
     parser.add_argument("--skip", type=int, default=0, help="leave out so many at the begin")
