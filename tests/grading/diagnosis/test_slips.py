@@ -52,7 +52,8 @@ def shown_by(name, slip, examples):
         known = [n for n in names if n in wrong and n in right]
         if any(np.shape(wrong[n]) != np.shape(right[n]) or not np.isfinite(wrong[n]).all() for n in known):
             return None
-        seeds.append(Observation(inputs, upstream, {n: wrong[n] for n in known}, {n: right[n] for n in known}))
+        student = {n: wrong[n] * (1 + 1e-13) for n in known}  # whose order of summation is another
+        seeds.append(Observation(inputs, upstream, student, {n: right[n] for n in known}))
     return seeds if all(any(error(s.student[n], s.expected[n]) > 1e-6 for n in s.student) for s in seeds) else None
 
 
