@@ -46,6 +46,16 @@ def standin_only():
 
 
 @pytest.fixture
+def no_complaints():
+    """No test leaves a capture open, or finds one; the library complains of nothing."""
+    fakecupy.graphs.start_afresh()
+    fakecupy.cublas.errors.clear()
+    yield
+    assert fakecupy.graphs.capture is None
+    assert not fakecupy.cublas.errors
+
+
+@pytest.fixture
 def host_sums_rows_as_a_gpu_does(monkeypatch):
     """NumPy groups equal ids, a GPU multiplies with one-hot rows: sums in another order, and the only ones."""
     host = backend.get("numpy")

@@ -12,17 +12,7 @@ from pair import Pair
 from minrnn import CharRNN, backend, cublas
 from minrnn.cli.doctor import _graphs
 
-pytestmark = pytest.mark.usefixtures("standin_only")
-
-
-@pytest.fixture(autouse=True)
-def no_complaints():
-    """No test leaves a capture open, or finds one; the library complains of nothing."""
-    graphs.start_afresh()
-    cp.cublas.errors.clear()
-    yield
-    assert graphs.capture is None
-    assert not cp.cublas.errors
+pytestmark = pytest.mark.usefixtures("standin_only", "no_complaints")
 
 
 def library(**functions):

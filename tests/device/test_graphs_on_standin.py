@@ -3,7 +3,6 @@
 import fakecupy as cp
 import numpy as np
 import pytest
-from fakecupy import graphs
 from pair import KINDS, B, Pair, T, network
 
 from minrnn import backend, cublas
@@ -13,17 +12,7 @@ from minrnn.graphs import GRAPHS, Captured
 from minrnn.parallel import sharing
 from minrnn.runs import load_model
 
-pytestmark = pytest.mark.usefixtures("standin_only")
-
-
-@pytest.fixture(autouse=True)
-def no_complaints():
-    """No test leaves a capture open, or finds one; the library complains of nothing."""
-    graphs.start_afresh()
-    cp.cublas.errors.clear()
-    yield
-    assert graphs.capture is None
-    assert not cp.cublas.errors
+pytestmark = pytest.mark.usefixtures("standin_only", "no_complaints")
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])

@@ -21,8 +21,8 @@ from minrnn.grading.loading.stubs import Function, all_arguments
 from minrnn.grading.outcome.result import Note, Raised
 
 PURE = {"int", "float", "bool", "str", "tuple", "list", "dict", "set", "len", "range", "min", "max", "abs", "sum"}
-PURE_OF_MODULES = {"sqrt", "log", "exp", "finfo", "array", "float32", "float64", "int32", "int64", "namedtuple"}
-PURE_OF_MODULES |= {"vectorize", "partial"}  # they do not call the function that they are given
+PURE_BY_NAME = {"namedtuple", "vectorize", "partial"}  # they do not call the function that they are given
+PURE_OF_MODULES = {"sqrt", "log", "exp", "finfo", "array", "float32", "float64", "int32", "int64"} | PURE_BY_NAME
 _SIMPLE = (
     *(ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Starred, ast.Name, ast.Attribute, ast.Lambda, ast.Call),
     *(ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Subscript, ast.Slice),
@@ -201,7 +201,7 @@ class _Selection:
     def _is_pure(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Attribute):
             return isinstance(function.value, ast.Name) and function.attr in PURE_OF_MODULES
-        return isinstance(function, ast.Name) and function.id in PURE | {"namedtuple", "vectorize", "partial"}
+        return isinstance(function, ast.Name) and function.id in PURE | PURE_BY_NAME
 
     def _is_choice(self, node: ast.Try | ast.If) -> bool:
         """`try: import …`, `if version: …`: nothing but imports, definitions and constants in every branch."""

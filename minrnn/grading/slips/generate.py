@@ -47,7 +47,7 @@ def named(change: Change, family: str, program: Program, number: int) -> Slip:
     line, edit = program.lines[change.patch[0][0]], change.edit
     codes = naming.codes_of(edit, line.target, family.replace("_step", "").replace("_sequence", ""), line.backward)
     lines = tuple((program.lines[k].text, text) for k, text in change.patch)
-    if role(line.target) == "carry" and len(lines) > 1:
+    if edit.kind == "name" and role(line.target) == "carry" and len(lines) > 1:
         codes = UNKNOWN  # each stands in the place of the other, and neither is missing
     stem, _, gate = line.target.rpartition("_")
     return Slip(

@@ -199,6 +199,14 @@ def test_a_slip_that_no_code_names_is_unknown_with_its_equation(example, name, r
     assert (cause.code, cause.certainty) == ("unknown-cause", "unknown") and said in cause.message
 
 
+def test_both_carries_that_are_lost_in_the_same_way_are_missing(example):
+    """Unlike two of which each stands in the place of the other."""
+    slips = [s for s in slips_of("lstm_sequence", *example("lstm_sequence")) if len(s.lines) == 2]
+    lost = [s for s in slips if s.kind == "guard" and s.lines[0][0].startswith("dh_carry")]
+    assert len(lost) == 4
+    assert {s.code for s in lost} == {"missing-hidden-carry"}
+
+
 def test_the_backward_of_a_slipped_forward_follows_from_it(example):
     """The usual backward on what a wrong forward has cached is no second mistake."""
     examples = [example("gru_step_after", seed) for seed in (1, 2)]
